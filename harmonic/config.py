@@ -1,0 +1,225 @@
+"""Run files: the sections of a run as frozen dataclasses, from strict, sparse TOML and to JSON and back.
+
+What enters is a TOML file and overrides `section.key=value`; what leaves is a `Config` in which every
+setting stands, those left out too, so that `to_json` is the whole truth about a run. Our own sections are
+checked key by key. Vendor sections ([train], [lora], [quantization]) are carried verbatim, and the vendor's
+own class checks their keys where it is loaded. An absent optional section is a feature that is off. Stdlib
+only: a wrong run file is refused at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from harmonic.errors import HarmonicError
+from harmonic.settings import (
+    Bounds,
+    Count,
+    Natural,
+    Positive,
+    Share,
+    apply_overrides,
+    parse_section,
+    read_toml,
+)
+
+Vendor = Mapping[str, Any]
+"""A section that is passed on as it stands."""
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """[run]: which method, under which seed, into which folder."""
+
+    method: Literal["harmonic"] = "harmonic"
+    name: str | None = None
+    """What the run folder is called; None = the name of the table's file."""
+    seed: Natural = 0
+    out: str | None = None
+    """The run folder itself; None = checkpoints/<method>/<name>/s<seed>."""
+
+
+@dataclass(frozen=True)
+class TableSection:
+    """[table]: where the rows are, and what is declared about them. What stands here wins over the data sheet."""
+
+    source: str
+    """A CSV or Parquet file, or a data sheet (configs/tables/*.toml)."""
+    target: str | None = None
+    title: str | None = None
+    """What the rows are, in a few words, for the prompt: "bank customers"."""
+    holdout: str | None = None
+    """A file of further rows for the report alone: then every row of `source` trains or validates."""
+    data_dir: str | None = None
+    """Where the local files of data sheets are."""
+    missing: tuple[str, ...] | None = None
+    """Texts that mean missing in every column."""
+    separator: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    """Whether the first line of a CSV holds names. These three: None = looked up in the file."""
+    names: tuple[str, ...] | None = None
+    """Column names, where the file has none or others are wanted."""
+    columns: Mapping[str, Any] | None = None
+    """What is declared about a column, by its name: [table.columns.age] kind = "integer"."""
+
+
+@dataclass(frozen=True)
+class SplitSection:
+    """[split]: shares of the rows that are kept from training."""
+
+    test: Share = 0.2
+    val: Share | None = None
+    """None = a tenth of the training rows, where these are enough to spare it."""
+
+
+@dataclass(frozen=True)
+class PolicySection:
+    """[policy]: when a column counts as what, and what happens to values that could identify people.
+
+    The same names and defaults as table.policy.Policy, which explains them.
+    """
+
+    rare_levels: Literal["keep", "group"] = "keep"
+    min_level_count: Count = 5
+    extremes: Literal["keep", "round"] = "keep"
+    max_levels: Count = 1000
+    few_values: Count = 12
+    target_values: Count = 20
+    digits: Count = 8
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """[model]: the base and how it is trained. `revision` pins a hub name."""
+
+    base: str = "nano"
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """None = by device."""
+    device: str | None = None
+    method: Literal["lora", "full"] = "lora"
+
+
+@dataclass(frozen=True)
+class PromptSection:
+    """[prompt]: what a context shows and asks for (prompt.contexts.ContextLaw), and how rows are written."""
+
+    codec: Literal["compact", "json", "paper"] = "compact"
+    order: Literal["fixed", "shuffled"] = "fixed"
+    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
+    examples: Natural = 5
+    """At most this many rows are shown (k)."""
+    rows: Count = 8
+    """Rows asked for in one context."""
+    related: bool = True
+    """Whether the rows of one context are neighbours of each other."""
+    pool: Count = 3
+    """Examples come from the nearest pool * k rows."""
+    loss: Literal["every", "all", "last"] = "all"
+    distance: Literal["rank", "published"] = "rank"
+
+
+@dataclass(frozen=True)
+class BudgetSection:
+    """[budget]: when training ends. One of steps, tokens, minutes, or none of them: then [train] decides."""
+
+    steps: Count | None = None
+    tokens: Count | None = None
+    minutes: Positive | None = None
+    patience: Count | None = None
+    """Validations without a better loss before training ends; None = no early stopping."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("steps", "tokens", "minutes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise HarmonicError(
+                f"[budget]: {' and '.join(given)} are set, expected one of them at most. "
+                f"Leave one out (on the command line: --set budget.{given[-1]}=)."
+            )
+
+
+@dataclass(frozen=True)
+class SampleSection:
+    """[sample]: how many rows, and how they are decoded, whatever a model's own generation settings say."""
+
+    rows: Natural = 1000
+    seed: Natural = 0
+    slots: Count | None = None
+    """Contexts decoded at once; None = by device."""
+    temperature: Positive = 1.0
+    top_k: Natural = 0
+    """0 = all tokens."""
+    top_p: Annotated[float, Bounds(above=0, most=1)] = 1.0
+    max_attempts: Count = 10
+    """Draws of a context whose rows are rejected, before sampling gives up."""
+
+
+@dataclass(frozen=True)
+class EvaluateSection:
+    """[evaluate]: the report."""
+
+    suite: Literal["quick", "full"] = "quick"
+    seed: Natural = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. Optional sections are None where the feature is off."""
+
+    table: TableSection
+    run: RunSection = RunSection()
+    split: SplitSection = SplitSection()
+    policy: PolicySection = PolicySection()
+    model: ModelSection = ModelSection()
+    prompt: PromptSection = PromptSection()
+    budget: BudgetSection | None = None
+    train: Vendor | None = None
+    """Verbatim to trl.SFTConfig."""
+    lora: Vendor | None = None
+    """Verbatim to peft.LoraConfig."""
+    quantization: Vendor | None = None
+    """Verbatim to transformers.BitsAndBytesConfig."""
+    sample: SampleSection | None = None
+    evaluate: EvaluateSection | None = None
+
+    def __post_init__(self) -> None:
+        for section in ("lora", "quantization"):
+            if self.model.method == "full" and getattr(self, section) is not None:
+                raise HarmonicError(
+                    f"[model] method is 'full', and [{section}] is set: all weights train, undiminished. "
+                    f'Leave out [{section}], or set method = "lora".'
+                )
+
+    @property
+    def folder(self) -> str:
+        """The run folder: [run] out, or checkpoints/<method>/<name>/s<seed>."""
+        name = self.run.name or table_name(self.table.source)
+        return self.run.out or f"checkpoints/{self.run.method}/{name}/s{self.run.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting as plain JSON data; `config_from_dict` gives an equal config back."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return data
+
+
+def table_name(source: str) -> str:
+    """What a table is called after its source: "data/insurance.csv.gz" -> "insurance"."""
+    return PurePath(source).name.partition(".")[0] or "table"
+
+
+def load_config(path: str | PurePath, overrides: Sequence[str] = ()) -> Config:
+    """The run file at `path` under `overrides` ("a.b=value"). Raises HarmonicError on anything unknown."""
+    return config_from_dict(apply_overrides(read_toml(path), overrides), where=f"Run file {str(path)!r}")
+
+
+def config_from_dict(data: Mapping[str, Any], where: str = "Run file") -> Config:
+    """The config of parsed TOML or of `Config.to_json`. Raises HarmonicError, beginning with `where`."""
+    try:
+        return parse_section(Config, data, "the run file")
+    except HarmonicError as error:
+        raise HarmonicError(f"{where}: {error}") from None

@@ -1,0 +1,107 @@
+"""Keys and values of many contexts at different positions: the memory of the engine.
+
+What enters is the keys and values of a packed chunk, a slot and a first position for each of its lines; what leaves is
+everything those slots have seen so far, as the model's attention wants it. Lines of a chunk are padded to one width:
+what padding writes lies beyond a slot's end and is overwritten before any query may look at it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+
+class SlotCache(Cache):
+    """One buffer [n_slots, length, heads, head_dim] a layer for keys and for values; grows by doubling."""
+
+    def __init__(self, n_slots: int, limit: int) -> None:
+        super().__init__(layers=[])
+        self.n_slots = n_slots
+        self.limit = limit
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+        self._slots = torch.zeros(0, dtype=torch.long)
+        self._positions = torch.zeros(0, 0, dtype=torch.long)
+        self._end = 0
+
+    def aim(self, slots: Tensor, positions: Tensor) -> Tensor:
+        """Says where the next forward pass writes: slots [b], positions [b, width]. Returns its mask [b, 1, width, end]."""
+        self._slots, self._positions = slots, positions
+        self._end = int(positions.max()) + 1
+        seen = torch.arange(self._end, device=positions.device)
+        return (seen[None, None, None, :] <= positions[:, None, :, None])
+
+    def update(  # type: ignore[override]
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Stores a layer's [b, heads, width, head_dim] and returns all that these slots hold, [b, heads, end, head_dim]."""
+        if layer_idx == len(self._keys):
+            self._keys.append(self._buffer(key_states))
+            self._values.append(self._buffer(value_states))
+        self._grow(layer_idx)
+        return (
+            self._store(self._keys[layer_idx], key_states),
+            self._store(self._values[layer_idx], value_states),
+        )
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._end
+
+    def spread(self, source: int, length: int) -> None:
+        """Copies the first `length` positions of slot `source` to every slot: the shared prefix."""
+        for buffer in (*self._keys, *self._values):
+            buffer[:, :length] = buffer[source, :length].clone()
+
+    def _buffer(self, states: Tensor) -> Tensor:
+        _, heads, _, width = states.shape
+        return states.new_zeros(self.n_slots, max(64, self._end), heads, width)
+
+    def _grow(self, layer: int) -> None:
+        length = self._keys[layer].shape[1]
+        if self._end <= length:
+            return
+        more = max(self._end, min(2 * length, self.limit)) - length
+        for buffers in (self._keys, self._values):
+            old = buffers[layer]
+            buffers[layer] = torch.cat([old, old.new_zeros(old.shape[0], more, *old.shape[2:])], dim=1)
+
+    def _store(self, buffer: Tensor, states: Tensor) -> Tensor:
+        buffer[self._slots[:, None], self._positions] = states.transpose(1, 2)
+        held = buffer[:, : self._end]
+        # Every slot in order is the common case in steady state and needs no copy.
+        if len(self._slots) < self.n_slots:
+            held = held[self._slots]
+        return held.transpose(1, 2)
+
+
+class Reader:
+    """Runs a causal language model over packed chunks and keeps what it has read."""
+
+    def __init__(self, model: PreTrainedModel, n_slots: int, limit: int, token_ids: Tensor) -> None:
+        """token_ids: the ids [u] whose logits are ever wanted; the output layer is cut to them."""
+        self.device = next(model.parameters()).device
+        self.decoder = model.get_decoder()
+        head = model.get_output_embeddings()
+        ids = token_ids.to(head.weight.device)
+        self._head = head.weight.detach()[ids]
+        self._bias = head.bias.detach()[ids] if getattr(head, "bias", None) is not None else None
+        self._softcap = getattr(model.config, "final_logit_softcapping", None)
+        self.cache = SlotCache(n_slots, limit)
+
+    @torch.inference_mode()
+    def read(self, slots: list[int], starts: list[int], chunks: list[list[int]]) -> Tensor:
+        """Reads chunks[i] into slots[i] from position starts[i]; float32 logits [b, u] after each chunk's last token."""
+        lengths = torch.tensor([len(chunk) for chunk in chunks])
+        width = int(lengths.max())
+        ids = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=self.device)
+        first = torch.tensor(starts, device=self.device)
+        positions = first[:, None] + torch.arange(width, device=self.device)
+        mask = self.cache.aim(torch.tensor(slots, device=self.device), positions)
+        hidden = self.decoder(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=self.cache, use_cache=True
+        ).last_hidden_state
+        last = hidden[torch.arange(len(chunks), device=self.device), (lengths - 1).to(self.device)]
+        logits = torch.nn.functional.linear(last.to(self._head.dtype), self._head, self._bias).float()
+        return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)

@@ -1,0 +1,296 @@
+"""Schema and codec as languages: for each column one byte automaton of everything its segment may say.
+
+What enters is a `SegmentForm` (how a codec writes a column) and the `Column` (levels, bounds, places, resolution,
+length); what leaves is a `ByteAutomaton` that accepts exactly the texts that the codec can write for a valid cell.
+Numbers have one canonical text each, dates exist in the calendar, texts are valid UTF-8 in canonical JSON escapes:
+whatever is decoded along the automaton is a valid cell, and every valid cell can be decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harmonic.decode.bytes_automaton import DEAD, ByteAutomaton, ByteNodes, literal_automaton, trim, union
+from harmonic.errors import HarmonicError
+from harmonic.prompt.rows import SegmentForm
+from harmonic.table.schema import Column
+
+_ZERO = ord("0")
+_CLOCKS = {"minute": 0, "second": 0, "millisecond": 3, "microsecond": 6}
+_MONTHS = {28: (2,), 30: (4, 6, 9, 11), 31: (1, 3, 5, 7, 8, 10, 12)}
+_EXACT = Context(prec=5000)
+
+# What a text may hold besides plain characters, and how many bytes of the text a first byte stands for.
+_ESCAPED = b'"\\bfnrt'
+# Places inside a character or an escape, in the order in which bytes lead from one to the next.
+TEXT_STATES = ("tail3", "f4", "f0", "tail2", "ed", "e0", "tail1", "escape", "u", "u0", "u00", "u001", "u000", "between")
+BETWEEN = TEXT_STATES.index("between")
+
+
+def segment_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
+    """The automaton of all texts of a segment: prefix, then a literal or a word of the column's language, then suffix.
+
+    Raises HarmonicError if the column's bounds are absent or leave nothing to say.
+    """
+    parts = []
+    if form.literals:
+        parts.append(literal_automaton(text.encode() for text in literal_texts(form)))
+    if form.language is not None:
+        parts.append(language_automaton(form, column))
+    if not parts:
+        raise HarmonicError(
+            f"Column {column.label!r}: no training row holds a value, so there is nothing to decode. "
+            "Declare the column constant or leave it out."
+        )
+    return union(parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+def literal_texts(form: SegmentForm) -> list[str]:
+    """The whole segment text of each literal."""
+    return [f"{form.prefix}{text}{form.suffix}" for text, _ in form.literals]
+
+
+def language_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
+    """The automaton of a segment whose form has a language, its literals left out."""
+    if form.language == "text":
+        if not form.quoted:
+            raise HarmonicError(f"Column {column.label!r}: a codec must write text in quotes, else it has no end.")
+        return _text_automaton(form.prefix.encode(), form.suffix.encode(), column.max_bytes)
+    nodes = ByteNodes()
+    quote = b'"' if form.quoted else b""
+    after = nodes.text(quote + form.suffix.encode(), nodes.end)
+    if form.language == "datetime":
+        word = _datetime(nodes, column, after)
+    else:
+        word = _number(nodes, column, after)
+    if word == DEAD:
+        raise HarmonicError(
+            f"Column {column.label!r}: no {column.kind} lies within {column.lower} and {column.upper} with "
+            f"{column.resolution or column.decimals} {'resolution' if column.resolution else 'decimal places'}. "
+            "Correct the column's bounds in the schema."
+        )
+    return nodes.automaton(nodes.text(form.prefix.encode() + quote, word))
+
+
+# Numbers.
+
+
+def _number(nodes: ByteNodes, column: Column, after: int) -> int:
+    """Canonical integers and decimals between the column's bounds, in units of the last decimal place."""
+    places = column.decimals if column.kind == "decimal" else 0
+    low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
+    positive = _magnitudes(nodes, max(low, 0), high, places, after)
+    negative = _magnitudes(nodes, max(-high, 1), -low, places, after)
+    return nodes.union(positive, nodes.node(False, {ord("-"): negative}))
+
+
+def _bound(column: Column, bound: str | None, rounding: str) -> int:
+    """A bound in units of the last decimal place, rounded inwards."""
+    places = column.decimals if column.kind == "decimal" else 0
+    try:
+        value = Decimal(str(bound)).scaleb(places, _EXACT)
+        return int(value.to_integral_value(rounding, _EXACT))
+    except (ArithmeticError, ValueError) as error:
+        raise HarmonicError(
+            f"Column {column.label!r}: its bound is {bound!r}, a number is needed to end every row. "
+            "Give the column a lower and an upper bound in the schema."
+        ) from error
+
+
+def _magnitudes(nodes: ByteNodes, low: int, high: int, places: int, after: int) -> int:
+    """Numbers without sign from low to high, in units of 10 ** -places; DEAD if there are none."""
+    if low > high:
+        return DEAD
+    unit = 10**places
+    (first, low_rest), (last, high_rest) = divmod(low, unit), divmod(high, unit)
+    if first == last:
+        return _whole(nodes, first, last, _fraction(nodes, low_rest, high_rest, places, after))
+    result = _whole(nodes, first, first, _fraction(nodes, low_rest, unit - 1, places, after))
+    result = nodes.union(result, _whole(nodes, last, last, _fraction(nodes, 0, high_rest, places, after)))
+    return nodes.union(result, _whole(nodes, first + 1, last - 1, _fraction(nodes, 0, unit - 1, places, after)))
+
+
+def _whole(nodes: ByteNodes, low: int, high: int, after: int) -> int:
+    """Integers from low to high without leading zeros."""
+    result = DEAD
+    for width in range(len(str(low)), len(str(high)) + 1 if low <= high else 0):
+        first = max(low, 10 ** (width - 1) if width > 1 else 0)
+        last = min(high, 10**width - 1)
+        result = nodes.union(result, _padded(nodes, first, last, width, after))
+    return result
+
+
+def _padded(nodes: ByteNodes, low: int, high: int, width: int, after: int) -> int:
+    """Integers from low to high, each written with `width` digits."""
+    at = {bounds: after for bounds in _BOUNDS}
+    for first, last in reversed(list(zip(f"{low:0{width}}", f"{high:0{width}}", strict=True))):
+        at = {
+            bounds: nodes.node(False, {_ZERO + digit: at[then] for digit, then in _digits(bounds, first, last)})
+            for bounds in _BOUNDS
+        }
+    return at[True, True]
+
+
+def _fraction(nodes: ByteNodes, low: int, high: int, places: int, after: int) -> int:
+    """Fractions from low to high in units of 10 ** -places: nothing, or a point and digits, the last not a zero."""
+    lows, highs = (f"{low:0{places}}", f"{high:0{places}}") if places else ("", "")
+    # What follows a digit that is not zero (the number may end there), and what follows a zero (it may not).
+    ends, goes_on = {bounds: after for bounds in _BOUNDS}, dict.fromkeys(_BOUNDS, DEAD)
+    for at in range(places - 1, -1, -1):
+        more = {
+            bounds: nodes.node(
+                False,
+                {
+                    _ZERO + digit: (ends if digit else goes_on)[then]
+                    for digit, then in _digits(bounds, lows[at], highs[at])
+                },
+            )
+            for bounds in _BOUNDS
+        }
+        goes_on = more
+        # Ending here means zeros from here on: too low while still on a lower bound that has digits left.
+        may_end = {bounds: not bounds[0] or not lows[at:].strip("0") for bounds in _BOUNDS}
+        ends = {bounds: nodes.union(after, more[bounds]) if may_end[bounds] else more[bounds] for bounds in _BOUNDS}
+    result = nodes.node(False, {ord("."): goes_on[True, True]}) if places else DEAD
+    return result if low > 0 else nodes.union(after, result)
+
+
+_BOUNDS = [(on_low, on_high) for on_low in (False, True) for on_high in (False, True)]
+"""Whether the digits so far are those of the lower and of the upper bound."""
+
+
+def _digits(bounds: tuple[bool, bool], first: str, last: str) -> Iterator[tuple[int, tuple[bool, bool]]]:
+    """The digits allowed next, and the bounds that still hold after each."""
+    on_low, on_high = bounds
+    low, high = int(first) if on_low else 0, int(last) if on_high else 9
+    for digit in range(low, high + 1):
+        yield digit, (on_low and digit == low, on_high and digit == high)
+
+
+# Dates.
+
+
+def _datetime(nodes: ByteNodes, column: Column, after: int) -> int:
+    """ISO dates of the years 1 to 9999, with the time at the column's resolution, between its bounds."""
+    if column.resolution != "day" and column.resolution not in _CLOCKS:
+        raise HarmonicError(
+            f"Column {column.label!r}: resolution {column.resolution!r} is unknown. "
+            f"Use one of day, {', '.join(_CLOCKS)}."
+        )
+    clock = nodes.end if column.resolution == "day" else nodes.text(b" ", _clock(nodes, column.resolution))
+    common, leap = _month_and_day(nodes, 28, clock), _month_and_day(nodes, 29, clock)
+    # ISO texts of one resolution sort as the moments do.
+    lower, upper = (bound.encode() if bound else None for bound in (column.lower, column.upper))
+    return nodes.then(nodes.within(_year(nodes, common, leap), lower, upper), after)
+
+
+def _clock(nodes: ByteNodes, resolution: str) -> int:
+    """HH:MM, with seconds and their fraction where the resolution has them."""
+    digits, after = _CLOCKS[resolution], nodes.end
+    if digits:
+        after = nodes.text(b".", _padded(nodes, 0, 10**digits - 1, digits, after))
+    if resolution != "minute":
+        after = nodes.text(b":", _padded(nodes, 0, 59, 2, after))
+    return _padded(nodes, 0, 23, 2, nodes.text(b":", _padded(nodes, 0, 59, 2, after)))
+
+
+def _month_and_day(nodes: ByteNodes, february: int, after: int) -> int:
+    """-MM-DD in a year whose February has so many days."""
+    result = DEAD
+    for days, months in _MONTHS.items():
+        day = nodes.text(b"-", _padded(nodes, 1, february if days == 28 else days, 2, after))
+        for month in months:
+            result = nodes.union(result, nodes.text(b"-%02d" % month, day))
+    return result
+
+
+def _year(nodes: ByteNodes, common: int, leap: int) -> int:
+    """0001 to 9999, followed by the rest of a common or of a leap year."""
+    result = DEAD
+    # A century is known by whether its first year is leap; year 0000 is none.
+    kinds: dict[tuple[bool, bool], int] = {}
+    for century in range(100):
+        kind = (century % 4 == 0, century == 0)
+        if kind not in kinds:
+            years = [(year, year % 4 == 0 if year else kind[0]) for year in range(kind[1], 100)]
+            kinds[kind] = DEAD
+            for year, is_leap in years:
+                rest = nodes.text(b"%02d" % year, leap if is_leap else common)
+                kinds[kind] = nodes.union(kinds[kind], rest)
+        result = nodes.union(result, nodes.text(b"%02d" % century, kinds[kind]))
+    return result
+
+
+# Texts.
+
+
+def _text_automaton(prefix: bytes, suffix: bytes, max_bytes: int) -> ByteAutomaton:
+    """prefix, a JSON string whose text has at most max_bytes bytes of UTF-8, suffix.
+
+    One copy of TEXT_STATES for each number of bytes left, most first; a character pays with its first byte.
+    """
+    head, tail = prefix + b'"', b'"' + suffix
+    moves, costs = text_moves()
+    n_places = len(TEXT_STATES)
+    first, end = len(head), len(head) + n_places * (max_bytes + 1)
+    table = np.full((end + len(tail), 256), -1, dtype=np.int32)
+    for state, byte in enumerate(head):
+        table[state, byte] = state + 1 if state + 1 < first else first + BETWEEN
+    for used in range(max_bytes + 1):
+        after = first + n_places * (used + costs) + moves
+        affordable = (moves >= 0) & (used + costs <= max_bytes)
+        block = first + n_places * used
+        table[block : block + n_places] = np.where(affordable, after, -1)
+        table[block + BETWEEN, tail[0]] = end
+    for state, byte in enumerate(tail[1:]):
+        table[end + state, byte] = end + state + 1
+    return trim(table, np.arange(len(table)) == len(table) - 1)
+
+
+def text_moves() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(moves, costs) of a JSON string's inside, int32 [n_places, 256]: the next place or -1, bytes of text begun.
+
+    Well-formed UTF-8 as in The Unicode Standard, table 3-7; escapes as json.dumps(text, ensure_ascii=False) writes them.
+    """
+    moves = np.full((len(TEXT_STATES), 256), -1, dtype=np.int32)
+    costs = np.zeros_like(moves)
+
+    def add(place: str, first: int, last: int, then: str, cost: int = 0) -> None:
+        moves[TEXT_STATES.index(place), first : last + 1] = TEXT_STATES.index(then)
+        costs[TEXT_STATES.index(place), first : last + 1] = cost
+
+    add("between", 0x20, 0x7F, "between", 1)
+    moves[BETWEEN, ord('"')] = -1
+    costs[BETWEEN, ord('"')] = 0
+    add("between", ord("\\"), ord("\\"), "escape", 1)
+    add("between", 0xC2, 0xDF, "tail1", 2)
+    add("between", 0xE0, 0xEF, "tail2", 3)
+    add("between", 0xE0, 0xE0, "e0", 3)
+    add("between", 0xED, 0xED, "ed", 3)
+    add("between", 0xF0, 0xF0, "f0", 4)
+    add("between", 0xF1, 0xF3, "tail3", 4)
+    add("between", 0xF4, 0xF4, "f4", 4)
+    add("tail1", 0x80, 0xBF, "between")
+    add("tail2", 0x80, 0xBF, "tail1")
+    add("tail3", 0x80, 0xBF, "tail2")
+    add("e0", 0xA0, 0xBF, "tail1")
+    add("ed", 0x80, 0x9F, "tail1")
+    add("f0", 0x90, 0xBF, "tail2")
+    add("f4", 0x80, 0x8F, "tail2")
+    for byte in _ESCAPED:
+        add("escape", byte, byte, "between")
+    add("escape", ord("u"), ord("u"), "u")
+    add("u", _ZERO, _ZERO, "u0")
+    add("u0", _ZERO, _ZERO, "u00")
+    add("u00", _ZERO, _ZERO, "u000")
+    add("u00", _ZERO + 1, _ZERO + 1, "u001")
+    for byte in b"0123456789abcdef":
+        add("u001", byte, byte, "between")
+        # 8, 9, a, c and d have short escapes.
+        if byte not in b"89acd":
+            add("u000", byte, byte, "between")
+    return moves, costs

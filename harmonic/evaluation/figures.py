@@ -1,0 +1,150 @@
+"""A measured number and what it must be read against: interval, noise floor, worst case.
+
+What enters is scores or counts; what leaves is a frozen `Figure`. A number alone says little on few rows,
+so every figure carries its 95 % interval where one is cheap, the same metric for fresh real rows (the noise
+floor: no generator can be asked for more) and for a known bad table (the worst case). A figure that cannot
+be computed says why instead of being NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, norm, rankdata
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+NORMAL_QUANTILE = float(norm.ppf(0.5 + LEVEL / 2))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the report. `value` is finite, or None and `undefined` says "not defined because ..."."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    """The 95 % interval."""
+    noise_floor: float | None = None
+    """The same metric where nothing is wrong: fresh real rows (privacy: rows that cannot know the training
+    rows)."""
+    worst_case: float | None = None
+    """The same metric where all is wrong: independent marginals (privacy: copied training rows)."""
+    undefined: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.low, self.high, self.noise_floor, self.worst_case)
+        if not all(number is None or np.isfinite(number) for number in numbers):
+            raise ValueError(
+                f"Figure: {numbers} holds a number that is not finite. Say why it is not defined."
+            )
+        if (self.value is None) != bool(self.undefined):
+            raise ValueError(
+                f"Figure: value {self.value} with reason {self.undefined!r}; expected exactly one."
+            )
+
+    @property
+    def is_defined(self) -> bool:
+        return self.value is not None
+
+    def beside(self, *, noise_floor: Figure | None = None, worst_case: Figure | None = None) -> Figure:
+        """The same figure with the values of others as its references; an undefined one is left out."""
+        return replace(
+            self,
+            noise_floor=noise_floor.value if noise_floor else self.noise_floor,
+            worst_case=worst_case.value if worst_case else self.worst_case,
+        )
+
+
+def undefined(reason: str) -> Figure:
+    """A figure without a value. `reason` completes the sentence "not defined because ..."."""
+    return Figure(None, undefined=f"not defined because {reason}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How well one set of scores lies above another: the AUC and its placements (DeLong et al. 1988).
+
+    `above[i]` is the share of the second set below member i of the first, `below[j]` the share of the first
+    set above member j of the second; ties count half.
+    """
+
+    above: Floats
+    below: Floats
+
+    @property
+    def auc(self) -> float:
+        return float(self.above.mean())
+
+    @property
+    def variance(self) -> float:
+        """DeLong's variance; 0 where a set has one score or all pairs are ordered alike."""
+        if min(len(self.above), len(self.below)) < 2:
+            return 0.0
+        first, second = self.above.var(ddof=1), self.below.var(ddof=1)
+        return float(first / len(self.above) + second / len(self.below))
+
+
+def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
+    """The comparison of two sets of scores, each of at least one."""
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    ranks = rankdata(np.concatenate([a, b]))
+    above = (ranks[: len(a)] - rankdata(a)) / len(b)
+    below = 1.0 - (ranks[len(a) :] - rankdata(b)) / len(a)
+    return Comparison(above, below)
+
+
+def auc_figure(comparison: Comparison) -> Figure:
+    """AUC with DeLong's interval; where all pairs are ordered alike the rule of three bounds the other
+    side."""
+    return interval_figure(
+        comparison.auc, comparison.variance, 3.0 / min(len(comparison.above), len(comparison.below))
+    )
+
+
+def interval_figure(value: float, variance: float, margin_if_degenerate: float = 0.0) -> Figure:
+    """A value in [0, 1] with its normal interval, cut at 0 and 1."""
+    margin = NORMAL_QUANTILE * float(np.sqrt(variance)) or margin_if_degenerate
+    return Figure(value, low=max(0.0, value - margin), high=min(1.0, value + margin))
+
+
+def rate_figure(count: int, total: int) -> Figure:
+    """A rate with the exact interval of Clopper and Pearson (1934)."""
+    if total < 1:
+        return undefined("there are no rows to count")
+    interval = binomtest(count, total).proportion_ci(LEVEL, method="exact")
+    return Figure(count / total, low=float(interval.low), high=float(interval.high))
+
+
+def p_above(excess: float, variance: float) -> float:
+    """One-sided p of an excess over its null; 1 for no excess, 0 for an excess without variance."""
+    if excess <= 0:
+        return 1.0
+    return float(norm.sf(excess / np.sqrt(variance))) if variance > 0 else 0.0
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Adjusted p-values: the family-wise error stays at the level they are compared with (Holm 1979)."""
+    adjusted: dict[str, float] = {}
+    running = 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        running = max(running, min(1.0, p * (len(p_values) - rank)))
+        adjusted[name] = running
+    return adjusted
+
+
+def percentile_interval(values: Floats) -> tuple[float | None, float | None]:
+    """The middle 95 % of bootstrap values, those not defined (NaN) left out; None where fewer than half
+    are."""
+    kept = values[np.isfinite(values)]
+    if len(kept) < max(20, len(values) / 2):
+        return None, None
+    low, high = np.quantile(kept, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return float(low), float(high)
+
+
+Progress = Callable[[str], None]
+"""Called with one line before each piece of work."""

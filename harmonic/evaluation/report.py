@@ -1,0 +1,90 @@
+"""The report: a frozen tree of figures, and its three faces (JSON, one-screen text, one-file HTML page).
+
+What enters is what the parts measured; what leaves is report.json or report.html. The tree holds counts,
+rates, histograms and row numbers, never a cell of a real row. The page is drawn from the tree alone, so it
+says nothing that the JSON does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harmonic.errors import HarmonicError
+from harmonic.evaluation.fidelity import Fidelity
+from harmonic.evaluation.privacy import Privacy
+from harmonic.evaluation.utility import Utility
+from harmonic.evaluation.validity import Validity
+from harmonic.files import write_json, write_text
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows each table has."""
+
+    real: int
+    synthetic: int
+    holdout: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation. `save` writes it, `summary` says it in one screen."""
+
+    title: str
+    suite: str
+    seed: int
+    sizes: Sizes
+    validity: Validity
+    fidelity: Fidelity
+    utility: Utility
+    privacy: Privacy
+    notes: tuple[str, ...]
+    """What was cut, left out or odd, in words."""
+    decisions: tuple[str, ...]
+    """The schema's."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved settings of the run that made the synthetic rows."""
+    draws: Mapping[str, Any] = field(default_factory=dict)
+    """The sampler's counts."""
+    training: tuple[Mapping[str, Any], ...] = ()
+    """The training log: entries with "step" and "loss" or "eval_loss"."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict that `json` can write: figures are objects, undefined ones have value null and a
+        reason."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def summary(self) -> str:
+        """The report in one screen of text."""
+        from harmonic.evaluation.words import summarize
+
+        return summarize(self)
+
+    def to_html(self) -> str:
+        """The page: one self-contained file, pictures inside, light and dark."""
+        from harmonic.evaluation.page import render  # matplotlib costs a second, which JSON need not pay
+
+        return render(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report; the suffix decides: .html or .json. The file appears whole or not at all.
+
+        Raises HarmonicError for another suffix or where the disk refuses.
+        """
+        target = Path(path)
+        if target.suffix not in (".html", ".json"):
+            raise HarmonicError(
+                f"Report path {str(path)!r}: suffix {target.suffix!r}, expected .html or .json. Rename it."
+            )
+        if target.suffix == ".html":
+            write_text(target, self.to_html())
+        else:
+            write_json(target, self.to_json())
+        return target

@@ -1,0 +1,296 @@
+"""The verbs of a run folder: prepare, train, sample, report; each goes on where a kill left it.
+
+What enters is a `Run` (its config says everything) and perhaps a number of rows; what leaves is the folder's artefacts:
+schema and split, adapter, samples, report. The rows themselves are never written but for the synthetic ones: whoever
+samples later reads the table again from its source, and the digests of the split say whether it is still the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections import Counter
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+from harmonic import files
+from harmonic.config import Config, EvaluateSection, SampleSection
+from harmonic.decode.engine import Usage
+from harmonic.errors import HarmonicError
+from harmonic.evaluation import Report, evaluate
+from harmonic.progress import Progress
+from harmonic.run import Run
+from harmonic.synthesizer import Drawn, Harmonic
+from harmonic.table.cells import from_rows
+from harmonic.table.infer import observe
+from harmonic.table.policy import Policy
+from harmonic.table.schema import Row, Schema
+from harmonic.table.sources import load_table, read_table, to_csv_text
+from harmonic.table.splits import Parts, split_roles
+
+log = logging.getLogger(__name__)
+
+CHUNK_ROWS = 2048
+"""Rows of a sample are written in chunks of about this many: the most that a kill can lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those of one job, as torchrun and accelerate launch number them."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Parts]:
+    """Reads and splits the table; writes schema.json and split.json, or checks that the split is still theirs."""
+    frame, read_schema = read_table(
+        config.table.source, target=config.table.target, data_dir=config.table.data_dir
+    )
+    parts = split_roles(frame, read_schema, seed=config.run.seed, test=config.split.test, val=config.split.val)
+    schema = observe(read_schema, parts.train, _policy(config))
+    if run.has("split.json"):
+        _check_split(run, parts)
+        return Schema.from_json(run.read_json("schema.json")), parts
+    if write:
+        run.write_json("schema.json", schema.to_json())
+        run.write_json("split.json", parts.to_json())
+    for decision in (*schema.decisions, *parts.notes):
+        log.info("%s", decision)
+    return schema, parts
+
+
+def train(
+    run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()
+) -> Harmonic:
+    """The fitted synthesizer of this run: trained here, or loaded if the adapter already stands."""
+    schema, parts = prepare(run, config, write=processes.is_main)
+    synthesizer = _synthesizer(config)
+    if run.has("adapter"):
+        return synthesizer.load(parts.train, schema, run.path("adapter"))
+    synthesizer.fit(parts.train, schema, val=parts.val, out=run.folder, resume=resume)
+    if processes.is_main:
+        run.log("trained", **synthesizer.result_.to_json())
+    return synthesizer
+
+
+def load(run: Run, config: Config) -> Harmonic:
+    """The fitted synthesizer of a trained run. Raises HarmonicError if it is not trained, or its table changed."""
+    if not run.has("adapter"):
+        raise HarmonicError(f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py.")
+    schema, parts = prepare(run, config, write=False)
+    return _synthesizer(config).load(parts.train, schema, run.path("adapter"))
+
+
+def sample(
+    run: Run, synthesizer: Harmonic, settings: SampleSection, processes: Processes = Processes()
+) -> Path:
+    """Draws settings.rows rows into samples/seed-N.csv, chunk by chunk; a chunk that stands is not drawn again.
+
+    With several processes each draws every count-th chunk; the first one joins them. Returns the CSV's path.
+    """
+    name = f"samples/seed-{settings.seed}"
+    done = run.path(f"{name}.csv")
+    if done.exists():
+        _check_sample(run, name, settings)
+        return done
+    chunks = _Chunks(run.path(f"{name}.parts"), synthesizer, settings)
+    started = time.monotonic()
+    with Progress("rows", settings.rows, enabled=processes.is_main) as progress:
+        for number in range(processes.rank, chunks.count, processes.count):
+            chunks.draw(number, progress)
+        if not processes.is_main:
+            return done
+        chunks.wait()
+    drawn = chunks.join()
+    table = from_rows(drawn.rows, synthesizer.schema_, seed=settings.seed)
+    facts = _facts(settings, drawn, time.monotonic() - started)
+    run.write_json(f"{name}.json", facts)
+    run.write_text(f"{name}.csv", to_csv_text(table, synthesizer.schema_))
+    run.log("sampled", **facts)
+    shutil.rmtree(chunks.folder)
+    return done
+
+
+def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int = 0) -> Report:
+    """Judges a sample against the run's own holdout; writes report.json and report.html."""
+    name = f"samples/seed-{sample_seed}"
+    if not run.has(f"{name}.csv"):
+        raise HarmonicError(
+            f"Run folder {str(run.folder)!r}: has no sample of seed {sample_seed}. Draw it first: scripts/sample.py."
+        )
+    schema, parts = prepare(run, config, write=False)
+    synthetic = load_table(run.path(f"{name}.csv"), schema)
+    drawn = run.read_json(f"{name}.json")
+    result = evaluate(
+        real=parts.train,
+        synthetic=synthetic,
+        holdout=parts.test,
+        schema=schema,
+        seed=settings.seed,
+        suite=settings.suite,
+        settings=config.to_json(),
+        draws=drawn,
+        training=_training(run),
+    )
+    with run.atomic_file("report.json") as place:
+        result.save(place)
+    with run.atomic_file("report.html") as place:
+        result.save(place)
+    return result
+
+
+class _Chunks:
+    """A sample in pieces: rows [number * size, ...) each as one JSON file that appears whole."""
+
+    def __init__(self, folder: Path, synthesizer: Harmonic, settings: SampleSection) -> None:
+        self.folder = folder
+        self.synthesizer = synthesizer
+        self.settings = settings
+        width = synthesizer.law_.rows
+        self.size = max(width, CHUNK_ROWS // width * width)
+        self.count = -(-settings.rows // self.size)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check_facts()
+
+    def draw(self, number: int, progress: Progress) -> None:
+        first, stop = self._bounds(number)
+        if not self._path(number).exists():
+            before = progress.done
+            drawn = self.synthesizer.draw(
+                first,
+                stop,
+                seed=self.settings.seed,
+                settings=self.settings,
+                earlier=self._earlier,
+                progress=lambda rows: progress.reach(before + min(rows, stop - first)),
+            )
+            files.write_json(self._path(number), _to_json(drawn))
+        progress.advance(stop - first)
+
+    def wait(self) -> None:
+        """Until every chunk stands, those of other processes too."""
+        while not all(self._path(number).exists() for number in range(self.count)):
+            time.sleep(0.5)
+
+    def join(self) -> Drawn:
+        drawn = Drawn([])
+        for number in range(self.count):
+            part = _from_json(files.read_json(self._path(number)))
+            drawn.rows += part.rows
+            drawn.rejects.update(part.rejects)
+            drawn.usage.add(part.usage)
+            drawn.strange += part.strange
+        return drawn
+
+    def _earlier(self, first: int, stop: int) -> list[Row]:
+        """Rows of a finished wave, from their chunks; they may be another process's to draw."""
+        rows: list[Row] = []
+        for number in range(first // self.size, -(-stop // self.size)):
+            while not self._path(number).exists():
+                time.sleep(0.5)
+            low, _ = self._bounds(number)
+            rows += _from_json(files.read_json(self._path(number))).rows[max(0, first - low) : stop - low]
+        return rows
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        return number * self.size, min(self.settings.rows, (number + 1) * self.size)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.json"
+
+    def _check_facts(self) -> None:
+        """Chunks of other settings are refused: joined to ours they would be no table of one law."""
+        facts = {**asdict(self.settings), "chunk": self.size}
+        place = self.folder / "settings.json"
+        if not place.exists():
+            files.write_json(place, facts)
+        elif (found := files.read_json(place)) != facts:
+            differing = sorted(key for key in facts if found.get(key) != facts[key])
+            raise HarmonicError(
+                f"Sample {str(self.folder)!r}: was begun with another {', '.join(differing)}. "
+                "Go on with the same settings, remove that folder, or use another --seed."
+            )
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(**asdict(config.policy))
+
+
+def _synthesizer(config: Config) -> Harmonic:
+    return Harmonic(
+        config.model.base,
+        model=config.model,
+        prompt=config.prompt,
+        budget=config.budget,
+        train=config.train,
+        lora=config.lora,
+        quantization=config.quantization,
+        policy=_policy(config),
+        seed=config.run.seed,
+    )
+
+
+def _check_split(run: Run, parts: Parts) -> None:
+    found, now = run.read_json("split.json")["digests"], parts.to_json()["digests"]
+    changed = [role for role in now if found.get(role) != now[role]]
+    if changed:
+        raise HarmonicError(
+            f"Run folder {str(run.folder)!r}: the {' and '.join(changed)} rows are no longer those it was trained on. "
+            "Restore the table at its source, or begin a new run."
+        )
+
+
+def _check_sample(run: Run, name: str, settings: SampleSection) -> None:
+    found = run.read_json(f"{name}.json")["settings"]
+    if found != asdict(settings):
+        differing = sorted(key for key in found if found[key] != asdict(settings).get(key))
+        raise HarmonicError(
+            f"Sample {name!r}: stands already, drawn with another {', '.join(differing)}. "
+            "Use another --seed, or move the file away."
+        )
+
+
+def _training(run: Run) -> dict[str, Any] | None:
+    trained = [event for event in run.events() if event["event"] == "trained"]
+    return trained[-1] if trained else None
+
+
+def _facts(settings: SampleSection, drawn: Drawn, seconds: float) -> dict[str, Any]:
+    usage = drawn.usage
+    slots = usage.occupied / usage.steps if usage.steps else 0.0
+    return {
+        "settings": asdict(settings),
+        "rows": len(drawn.rows),
+        "rejects": dict(drawn.rejects),
+        "prompt_tokens": usage.prompt_tokens,
+        "row_tokens": usage.row_tokens,
+        "forced_share": usage.forced_tokens / usage.row_tokens if usage.row_tokens else 0.0,
+        "mean_busy_slots": slots,
+        "reencoded_otherwise": drawn.strange,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _to_json(drawn: Drawn) -> dict[str, Any]:
+    return {
+        "rows": drawn.rows,
+        "rejects": dict(drawn.rejects),
+        "usage": asdict(drawn.usage),
+        "strange": drawn.strange,
+    }
+
+
+def _from_json(data: dict[str, Any]) -> Drawn:
+    rows = [tuple(row) for row in data["rows"]]
+    return Drawn(rows, Counter(data["rejects"]), Usage(**data["usage"]), data["strange"])
+
+

@@ -1,0 +1,154 @@
+"""The pretraining corpus: endless instructions over generated tables, in the product's own prompts.
+
+What enters is a random stream and a vocabulary; what leaves is `Tokens` written by the same codecs and the same
+instruction builder as in fine-tuning and sampling. Each instruction is one new table: a header, some examples, then as
+many rows as its length allows, every row with loss, so that the model learns to read rows and continue their law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harmonic.nano.prior import sample_table
+from harmonic.prompt.instructions import Instruction, Tokens, tokenize, write_instruction
+from harmonic.prompt.rows import Codec, codec_for
+from harmonic.prompt.tokens import TextTokenizer
+from harmonic.table.schema import Row, Schema
+
+POOL = 64
+"""Instructions drawn together and sorted by length, so that a batch pads little."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSettings:
+    """How long instructions are and how often each form occurs (shares of instructions)."""
+
+    min_tokens: int = 256
+    max_tokens: int = 1024
+    long_tokens: int = 2040
+    long_share: float = 0.06
+    json_share: float = 0.1
+    shuffled_share: float = 0.25
+    related_share: float = 0.25
+    examples_share: float = 0.5
+    max_examples: int = 16
+    max_rows: int = 160
+    untitled_share: float = 0.3
+    """How often the target line is left out."""
+
+
+def draw_instruction(rng: np.random.Generator, settings: CorpusSettings, tokenizer: TextTokenizer) -> Tokens:
+    """One instruction over a new table, at most long_tokens long."""
+    limit = _draw_limit(rng, settings)
+    for _ in range(100):
+        schema, rows = sample_table(rng, n_rows=settings.max_rows)
+        tokens = _fill(rng, settings, tokenizer, schema, rows, limit)
+        if tokens is not None:
+            return tokens
+    raise RuntimeError(f"A hundred tables did not fit {limit} tokens. Raise min_tokens of the corpus.")
+
+
+def texts(rng: np.random.Generator, settings: CorpusSettings, n_tables: int) -> Iterator[str]:
+    """Text for training the vocabulary: both codecs, a few rows each."""
+    for number in range(n_tables):
+        schema, rows = sample_table(rng, n_rows=4)
+        codec = codec_for("json" if number % 2 else "compact", schema)
+        instruction = write_instruction(codec, rows[:1], 3, range(len(codec.columns)), rows[1:])
+        yield instruction.prompt + "".join(instruction.rows)
+
+
+def batches(
+    seed: int, start: int, settings: CorpusSettings, tokenizer: TextTokenizer, batch_tokens: int
+) -> Iterator[tuple[int, list[Tokens]]]:
+    """Endless (next start, batch) pairs; a batch padded to its longest holds at most `batch_tokens` tokens.
+
+    `start` numbers pools: a run that saved "next start" goes on with the first pool it has not begun.
+    """
+    pool = start
+    while True:
+        rng = np.random.default_rng([seed, 21, pool])
+        drawn = sorted((draw_instruction(rng, settings, tokenizer) for _ in range(POOL)), key=_length)
+        grouped = _group(drawn, batch_tokens)
+        pool += 1
+        for number in rng.permutation(len(grouped)):
+            yield pool, grouped[number]
+
+
+def _length(tokens: Tokens) -> int:
+    return len(tokens.input_ids)
+
+
+def _group(drawn: list[Tokens], batch_tokens: int) -> list[list[Tokens]]:
+    groups: list[list[Tokens]] = [[]]
+    for tokens in drawn:
+        if groups[-1] and (len(groups[-1]) + 1) * _length(tokens) > batch_tokens:
+            groups.append([])
+        groups[-1].append(tokens)
+    return groups
+
+
+def _draw_limit(rng: np.random.Generator, settings: CorpusSettings) -> int:
+    if rng.random() < settings.long_share:
+        return settings.long_tokens
+    low, high = np.log(settings.min_tokens), np.log(settings.max_tokens)
+    return int(np.exp(rng.uniform(low, high)))
+
+
+def _fill(
+    rng: np.random.Generator,
+    settings: CorpusSettings,
+    tokenizer: TextTokenizer,
+    schema: Schema,
+    rows: list[Row],
+    limit: int,
+) -> Tokens | None:
+    """As many rows as fit `limit`; None if fewer than two do."""
+    codec = codec_for("json" if rng.random() < settings.json_share else "compact", schema)
+    if rng.random() < settings.untitled_share:
+        codec.schema = Schema(schema.columns, None, schema.title)
+    columns = np.arange(len(codec.columns))
+    order = (rng.permutation(columns) if rng.random() < settings.shuffled_share else columns).tolist()
+    if rng.random() < settings.related_share:
+        rows = _related(rng, rows)
+    n_rows = _n_fitting(codec, tokenizer, rows, order, limit)
+    if n_rows < 2:
+        return None
+    n_examples = int(rng.integers(1, settings.max_examples + 1)) if rng.random() < settings.examples_share else 0
+    n_examples = min(n_examples, n_rows - 1)
+    instruction = write_instruction(
+        codec, rows[:n_examples], n_rows - n_examples, order, rows[n_examples:n_rows]
+    )
+    return tokenize(instruction, tokenizer, "every")
+
+
+def _n_fitting(codec: Codec, tokenizer: TextTokenizer, rows: list[Row], order: list[int], limit: int) -> int:
+    empty: Instruction = write_instruction(codec, rows[:1], len(rows), order)
+    room = limit - sum(map(len, tokenizer.encode_prompt((empty.opening, empty.request)))) - 1
+    lengths = [len(ids) for ids in tokenizer.encode_batch([codec.encode_row(row, order) for row in rows])]
+    return int(np.searchsorted(np.cumsum(lengths), room, side="right"))
+
+
+def _related(rng: np.random.Generator, rows: list[Row]) -> list[Row]:
+    """The rows by distance from a random one, blurred: what a context of neighbours looks like."""
+    codes = _codes(rows)
+    distance = np.abs(codes - codes[rng.integers(len(rows))]).sum(axis=1)
+    nearest = np.argsort(distance + rng.normal(0.0, 0.2 * distance.std() + 1e-9, len(rows)))
+    part = nearest[: max(8, int(len(rows) * rng.uniform(0.2, 0.6)))]
+    return [rows[number] for number in rng.permutation(part)]
+
+
+def _codes(rows: list[Row]) -> NDArray[np.float64]:
+    """Each cell's share of rows that sort before it, [n_rows, n_columns]: one scale for every kind."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        texts_ = np.array(["" if cell is None else cell for cell in cells])
+        try:
+            values = np.array([np.nan if cell is None else float(cell) for cell in cells])
+        except ValueError:
+            values = np.unique(texts_, return_inverse=True)[1].astype(float)
+        columns.append(np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(cells))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,258 @@
+"""The recipe of nano: a small Llama trained from nothing on generated tables.
+
+What enters is a `PretrainSettings` and a folder; what leaves is, in `state/`, everything needed to go on after a kill,
+and on request a plain Hugging Face folder (config, bf16 safetensors, tokenizer). The learning rate is constant and then
+falls to zero over the last part of the token budget, so any chunk ends at a point from which training can go on.
+Muon (Jordan et al. 2024, torch.optim.Muon) drives the matrices, AdamW embeddings and norms.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from harmonic.nano.corpus import CorpusSettings, batches, draw_instruction, texts
+from harmonic.nano.vocabulary import BOS, EOS, PAD, train_vocabulary
+from harmonic.prompt.instructions import IGNORED, Tokens
+from harmonic.prompt.tokens import TextTokenizer
+
+log = logging.getLogger(__name__)
+ROW_BUCKETS = (1, 4, 16, 64)
+"""Held-out loss is logged apart for rows 0, 1-3, 4-15, 16-63 and later rows of a context."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    vocab_size: int = 2048
+    hidden_size: int = 160
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 5
+    num_key_value_heads: int = 5
+    intermediate_size: int = 512
+    max_position_embeddings: int = 2048
+    rope_theta: float = 10000.0
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    total_tokens: int = 18_000_000
+    batch_tokens: int = 8192
+    matrix_lr: float = 4e-3
+    vector_lr: float = 4e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 60
+    decay_share: float = 0.35
+    """The last part of the budget, over which the rate falls linearly to zero."""
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSettings:
+    seed: int = 0
+    vocabulary_tables: int = 4000
+    heldout: int = 96
+    save_minutes: float = 5.0
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+
+
+class Pretraining:
+    """One pretraining run in a folder: `train` for some minutes, `export` when it is good."""
+
+    def __init__(self, settings: PretrainSettings, folder: Path, device: str = "cpu") -> None:
+        self.settings = settings
+        self.folder = folder
+        self.device = torch.device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.fast_tokenizer = self._load_vocabulary()
+        self.tokenizer = TextTokenizer(
+            self.fast_tokenizer.backend_tokenizer,
+            eos_id=self.fast_tokenizer.convert_tokens_to_ids(EOS),
+            bos_id=self.fast_tokenizer.convert_tokens_to_ids(BOS),
+        )
+        torch.manual_seed(settings.seed)
+        self.model = build_model(settings.model, self.fast_tokenizer).to(self.device)
+        self.optimizers = self._build_optimizers()
+        self.tokens = 0
+        self.step = 0
+        self.pool = 0
+        self._resume()
+
+    @property
+    def is_done(self) -> bool:
+        return self.tokens >= self.settings.optimizer.total_tokens
+
+    def train(self, minutes: float) -> None:
+        """Trains until the token budget or the minutes are spent; saves on the way and at the end."""
+        options = self.settings.optimizer
+        started = saved = time.monotonic()
+        window: list[float] = []
+        stream = batches(self.settings.seed, self.pool, self.settings.corpus, self.tokenizer, options.batch_tokens)
+        for self.pool, batch in stream:
+            window.append(self._train_step(batch))
+            now = time.monotonic()
+            if self.step % 50 == 0:
+                self._log({"train_loss": float(np.mean(window)), "seconds": round(now - started, 1)})
+                window = []
+            if self.is_done or now - started > 60 * minutes:
+                break
+            if now - saved > 60 * self.settings.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        self._log({"heldout": self.heldout_loss()})
+
+    @torch.no_grad()
+    def heldout_loss(self) -> dict[str, float]:
+        """Nats a token on tables never trained on, by the row's place in its context."""
+        rng = np.random.default_rng([self.settings.seed, 22])
+        drawn = [
+            draw_instruction(rng, self.settings.corpus, self.tokenizer) for _ in range(self.settings.heldout)
+        ]
+        endings = {self.tokenizer.encode_ending(ending)[-1] for ending in (" \n", " }\n")}
+        sums: dict[str, list[float]] = {}
+        self.model.eval()
+        for tokens in drawn:
+            ids, labels = self._tensors([tokens])
+            losses = _token_losses(self.model(input_ids=ids).logits, labels)[0]
+            row = 0
+            for label, loss in zip(tokens.labels[1:], losses.tolist(), strict=True):
+                if label != IGNORED:
+                    sums.setdefault(_bucket(row), []).append(loss)
+                    row += label in endings
+        self.model.train()
+        return {bucket: float(np.mean(values)) for bucket, values in sorted(sums.items())}
+
+    def save(self) -> None:
+        """Writes the state: replaced whole, never half."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "tokens": self.tokens,
+            "step": self.step,
+            "pool": self.pool,
+        }
+        partial = self.folder / "state.pt.partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / "state.pt")
+
+    def export(self, out: Path) -> None:
+        """Writes a Hugging Face folder: config, bf16 safetensors, tokenizer, and the settings that made it."""
+        model = LlamaForCausalLM(self.model.config).to(torch.bfloat16)
+        model.load_state_dict(self.model.state_dict())
+        model.save_pretrained(out)
+        self.fast_tokenizer.save_pretrained(out)
+        facts = {"settings": asdict(self.settings), "tokens": self.tokens, "heldout": self.heldout_loss()}
+        (out / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    def _train_step(self, batch: list[Tokens]) -> float:
+        ids, labels = self._tensors(batch)
+        logits = self.model(input_ids=ids).logits
+        losses = _token_losses(logits, labels)
+        loss = losses.sum() / (labels[:, 1:] != IGNORED).sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.max_grad_norm)
+        scale = self._rate_scale()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * scale
+            optimizer.step()
+            optimizer.zero_grad()
+        self.tokens += ids.numel()
+        self.step += 1
+        return float(loss.detach())
+
+    def _rate_scale(self) -> float:
+        options = self.settings.optimizer
+        left = 1.0 - self.tokens / options.total_tokens
+        return min(1.0, (self.step + 1) / options.warmup_steps, max(0.0, left) / options.decay_share)
+
+    def _tensors(self, batch: list[Tokens]) -> tuple[Tensor, Tensor]:
+        width = max(len(tokens.input_ids) for tokens in batch)
+        pad = self.fast_tokenizer.convert_tokens_to_ids(PAD)
+        ids = [tokens.input_ids + [pad] * (width - len(tokens.input_ids)) for tokens in batch]
+        labels = [tokens.labels + [IGNORED] * (width - len(tokens.labels)) for tokens in batch]
+        return torch.tensor(ids, device=self.device), torch.tensor(labels, device=self.device)
+
+    def _build_optimizers(self) -> list[torch.optim.Optimizer]:
+        options = self.settings.optimizer
+        matrices, others = [], []
+        for name, parameter in self.model.named_parameters():
+            (matrices if parameter.ndim == 2 and "layers" in name else others).append(parameter)
+        muon = torch.optim.Muon(
+            matrices, lr=options.matrix_lr, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        adam = torch.optim.AdamW(others, lr=options.vector_lr, betas=(0.9, 0.98), weight_decay=0.0)
+        for optimizer in (muon, adam):
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        return [muon, adam]
+
+    def _load_vocabulary(self) -> PreTrainedTokenizerFast:
+        path = self.folder / "tokenizer.json"
+        if not path.exists():
+            rng = np.random.default_rng([self.settings.seed, 20])
+            source = texts(rng, self.settings.corpus, self.settings.vocabulary_tables)
+            train_vocabulary(source, self.settings.model.vocab_size).save(str(path))
+        return PreTrainedTokenizerFast(
+            tokenizer_file=str(path),
+            bos_token=BOS,
+            eos_token=EOS,
+            pad_token=PAD,
+            model_max_length=self.settings.model.max_position_embeddings,
+            clean_up_tokenization_spaces=False,
+        )
+
+    def _resume(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.tokens, self.step, self.pool = state["tokens"], state["step"], state["pool"]
+
+    def _log(self, facts: dict[str, object]) -> None:
+        line = {"step": self.step, "tokens": self.tokens, **facts}
+        log.info("%s", json.dumps(line))
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def build_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A Llama with random weights of this shape, input and output embeddings tied."""
+    options = {key: value for key, value in asdict(settings).items() if key != "rope_theta"}
+    config = LlamaConfig(
+        **options,
+        rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        use_cache=False,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _token_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Nats of each next token, [batch, length - 1]; 0 where the label is ignored."""
+    flat = nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return flat.view(labels.shape[0], -1)
+
+
+def _bucket(row: int) -> str:
+    starts: Iterator[int] = iter((0, *ROW_BUCKETS))
+    return f"row {max(start for start in starts if start <= row):02d}+"

@@ -1,0 +1,154 @@
+"""Contexts: which rows are shown and which are asked for, by one law in training and in sampling.
+
+What enters is a list of rows (training rows, or synthetic rows of an earlier wave) with their nearest neighbours; what
+leaves is an endless, seeded sequence of contexts. Each pass over the rows asks for every row exactly once, in fresh
+company: were a row's neighbours simply added to it, rows in dense regions would be asked for too often. No context is a
+fixed trigger for a memorised answer, and the contexts of sampling are unseen draws of the law of training. `paper` is
+the published pairing: the five nearest rows in training, five random rows in sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harmonic.table.schema import Row
+
+Purpose = Literal["train", "val", "sample"]
+_STREAMS: dict[Purpose, int] = {"train": 11, "val": 12, "sample": 13}
+
+
+@dataclass(frozen=True, slots=True)
+class ContextLaw:
+    """How contexts are drawn; the run file's [prompt] section holds the same names."""
+
+    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
+    examples: int = 5
+    """At most this many examples (k)."""
+    rows: int = 8
+    """Rows asked for in one context."""
+    pool: int = 3
+    """Examples come from the nearest pool * k rows."""
+    order: Literal["fixed", "shuffled"] = "fixed"
+    related: bool = True
+    """Whether the rows of one context are neighbours of each other where they can be."""
+
+
+class Context(NamedTuple):
+    """Row numbers of the examples shown and of the rows asked for, and the column order."""
+
+    examples: tuple[int, ...]
+    members: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+class Contexts:
+    """An endless sequence of contexts over `rows`; element i depends on (law, rows, seed, purpose, i) alone.
+
+    asked: the rows that contexts ask for; None = `rows` themselves. neighbors: int [n_asked, p], the nearest of `rows`
+    to each row asked for, itself and its twins excluded, -1 where fewer exist; None where the law needs none (`random`).
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        neighbors: NDArray[np.int64] | None,
+        law: ContextLaw,
+        *,
+        seed: int,
+        purpose: Purpose,
+        asked: Sequence[Row] | None = None,
+    ) -> None:
+        self.rows = rows
+        self.asked = rows if asked is None else asked
+        self.law = law
+        self.neighbors = neighbors
+        # Neighbours point into `rows`: rows from elsewhere cannot be grouped by them.
+        self._related = law.related and asked is None and neighbors is not None
+        self._key = [seed, _STREAMS[purpose]]
+        self._purpose = purpose
+        self._n_columns = len(rows[0]) if rows else 0
+        twins: dict[Row, int] = {}
+        self._twin = np.array([twins.setdefault(row, len(twins)) for row in rows], dtype=np.int64)
+        self._asked_twin = np.array([twins.setdefault(row, len(twins)) for row in self.asked], dtype=np.int64)
+        self._groups = lru_cache(maxsize=2)(self._make_groups)
+
+    @property
+    def per_pass(self) -> int:
+        """How many contexts ask for every row once."""
+        return -(-len(self.asked) // self._size)
+
+    @property
+    def _size(self) -> int:
+        return 1 if self.law.contexts == "paper" else min(self.law.rows, len(self.asked))
+
+    def __getitem__(self, index: int) -> Context:
+        visit, number = divmod(index, self.per_pass)
+        members = self._groups(visit)[number]
+        rng = np.random.default_rng([*self._key, 1, index])
+        return Context(self._examples(members, rng), members, self._order(rng))
+
+    def _make_groups(self, visit: int) -> list[tuple[int, ...]]:
+        rng = np.random.default_rng([*self._key, 0, visit])
+        order = rng.permutation(len(self.asked))
+        size = self._size
+        if size == 1 or not self._related:
+            return [tuple(order[at : at + size].tolist()) for at in range(0, len(order), size)]
+        return self._related_groups(order, size, rng)
+
+    def _related_groups(self, order: NDArray[np.int64], size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+        """Each group: an unvisited row, unvisited ones of its nearest, then unvisited rows at random."""
+        assert self.neighbors is not None
+        free = np.ones(len(order), dtype=bool)
+        waiting = iter(order.tolist())
+        groups: list[tuple[int, ...]] = []
+        left = len(order)
+        while left:
+            anchor = next(row for row in waiting if free[row])
+            free[anchor] = False
+            near = self.neighbors[anchor]
+            near = near[near >= 0]
+            near = rng.permutation(near[free[near]])[: size - 1]
+            free[near] = False
+            members = [anchor, *near.tolist()]
+            left -= len(members)
+            while len(members) < size and left:
+                other = next(row for row in waiting if free[row])
+                free[other] = False
+                members.append(other)
+                left -= 1
+            # The anchor's place must not tell which row it was.
+            groups.append(tuple(rng.permutation(np.array(members)).tolist()))
+        return groups
+
+    def _examples(self, members: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
+        law = self.law
+        if law.contexts == "paper":
+            return self._paper_examples(members[0], rng)
+        wanted = int(rng.integers(0, law.examples + 1))
+        if law.contexts == "random" or self.neighbors is None:
+            pool = rng.choice(len(self.rows), size=min(len(self.rows), wanted + 2 * len(members)), replace=False)
+        else:
+            pool = self.neighbors[members[int(rng.integers(len(members)))]][: law.pool * law.examples]
+            pool = rng.permutation(pool[pool >= 0])
+        return tuple(self._without_twins(pool, members)[:wanted])
+
+    def _paper_examples(self, member: int, rng: np.random.Generator) -> tuple[int, ...]:
+        if self._purpose == "sample" or self.neighbors is None:
+            pool = rng.permutation(len(self.rows))[: self.law.examples + 1]
+            return tuple(self._without_twins(pool, () if self._purpose == "sample" else (member,))[: self.law.examples])
+        near = self.neighbors[member]
+        return tuple(near[near >= 0][: self.law.examples].tolist())
+
+    def _without_twins(self, pool: NDArray[np.int64], members: tuple[int, ...]) -> list[int]:
+        asked = {int(self._asked_twin[member]) for member in members}
+        return [int(row) for row in pool if int(self._twin[row]) not in asked]
+
+    def _order(self, rng: np.random.Generator) -> tuple[int, ...]:
+        columns = np.arange(self._n_columns)
+        return tuple((rng.permutation(columns) if self.law.order == "shuffled" else columns).tolist())

@@ -1,0 +1,291 @@
+"""Codecs: one row of cells as text, and text back as a row or a reject.
+
+What enters is a `Schema` and rows of canonical cells; what leaves is text with one law that every tokenizer
+respects: a row is `row_open`, one segment a column, `row_close`; a segment begins with a space and is followed
+by a space or a newline, so no token of a byte-pair vocabulary straddles two segments. The grammar compiles a
+segment once (`form`) and a row's columns may then stand in any order.
+
+`compact` gives every column a tag (A, B, ...) and every level an alias (a, b, ...) explained in the header:
+adult takes some 31 tokens a row. `json` writes names and levels out. `paper` is json as the HARMONIC release
+writes it: every value a string, missing as "nan" (arXiv 2408.02927 and its code).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from harmonic.errors import HarmonicError
+from harmonic.table.schema import Column, Row, Schema
+
+Language = Literal["integer", "decimal", "datetime", "text"]
+CodecName = Literal["compact", "json", "paper"]
+
+LEGEND_LEVELS = 64
+"""A header explains this many levels of a column, the commonest first: beyond, the rows themselves teach."""
+LEGEND_CHARACTERS = 40
+
+_WORDS: dict[Language, str] = {
+    "integer": r"0|-?[1-9]\d*",
+    "decimal": r"-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?",
+    "datetime": r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d(?:\.\d+)?)?)?",
+    "text": r'(?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u[0-9a-f]{4})*',
+}
+
+
+class Reject(NamedTuple):
+    """Why a text is not a row: a short reason to count, and where it went wrong."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentForm:
+    """The language of one segment: prefix + (a literal | a word of `language`, quoted or not) + suffix."""
+
+    prefix: str
+    literals: tuple[tuple[str, str | None], ...]
+    """(text inside the segment, cell): levels, and the missing literal."""
+    language: Language | None
+    quoted: bool
+    """Whether a word of `language` stands inside double quotes."""
+    suffix: str
+
+
+def letters(number: int, first: str) -> str:
+    """0 -> "A", 25 -> "Z", 26 -> "AA" for first = "A"; likewise from "a"."""
+    text = ""
+    number += 1
+    while number:
+        number, digit = divmod(number - 1, 26)
+        text = chr(ord(first) + digit) + text
+    return text
+
+
+class Codec:
+    """What the codecs share: encoding and parsing by segment forms."""
+
+    name: CodecName
+    row_open = ""
+    # Not a bare newline: vocabularies of the GPT family merge it with a quote or question mark before it.
+    row_close = " \n"
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.columns: tuple[Column, ...] = schema.modelled
+        if not self.columns:
+            raise HarmonicError(
+                f"The table has no column to model: its {len(schema.columns)} columns are constants or identifiers. "
+                "Declare at least one of them as another kind."
+            )
+        self._forms: dict[tuple[int, bool], SegmentForm] = {}
+        self._patterns: dict[tuple[int, bool], re.Pattern[str]] = {}
+        self._literals: dict[tuple[int, bool], dict[str | None, str]] = {}
+
+    def header(self, order: Sequence[int]) -> str:
+        """The columns in the order of the rows to come, a line each, with legend; ends with a newline."""
+        return "".join(f"{self._describe(index)}\n" for index in order)
+
+    def form(self, index: int, last: bool) -> SegmentForm:
+        """The segment form of modelled column `index`; `last` where no segment follows in the row."""
+        key = (index, last)
+        if key not in self._forms:
+            self._forms[key] = self._make_form(index, self.columns[index], last)
+            self._literals[key] = {cell: text for text, cell in self._forms[key].literals}
+        return self._forms[key]
+
+    def encode_row(self, row: Row, order: Sequence[int]) -> str:
+        """The row's text, its columns in `order` (indices into schema.modelled).
+
+        Raises HarmonicError where a cell is no level of its column or missing where nothing was missing.
+        """
+        last = len(order) - 1
+        parts = [self._encode_cell(index, row[index], position == last) for position, index in enumerate(order)]
+        return self.row_open + "".join(parts) + self.row_close
+
+    def parse_row(self, text: str, order: Sequence[int]) -> Row | Reject:
+        """The inverse of `encode_row`: every cell checked against its column's language, levels and bounds."""
+        if not text.startswith(self.row_open):
+            return Reject("malformed", f"no {self.row_open!r} at the start of {text[:40]!r}")
+        cells: list[str | None] = [None] * len(self.columns)
+        at = len(self.row_open)
+        for position, index in enumerate(order):
+            match = self._pattern(index, position == len(order) - 1).match(text, at)
+            if match is None:
+                return Reject("malformed", f"column {self.columns[index].label!r} at {text[at : at + 40]!r}")
+            cell = self._decode_cell(index, position == len(order) - 1, match.group(1))
+            if isinstance(cell, Reject):
+                return cell
+            cells[index] = cell
+            at = match.end()
+        if text[at:] != self.row_close:
+            return Reject("malformed", f"{text[at : at + 40]!r} after the last column")
+        return tuple(cells)
+
+    # What a codec defines.
+
+    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
+        raise NotImplementedError
+
+    def _describe(self, index: int) -> str:
+        raise NotImplementedError
+
+    # One cell.
+
+    def _encode_cell(self, index: int, cell: str | None, last: bool) -> str:
+        form = self.form(index, last)
+        literal = self._literals[index, last].get(cell)
+        if literal is None:
+            if cell is None or form.language is None:
+                raise HarmonicError(
+                    f"Column {self.columns[index].label!r}: {'a missing cell' if cell is None else repr(cell)} is not "
+                    f"among what the training rows hold. Take it into the training rows or leave the row out."
+                )
+            literal = _quote(cell) if form.quoted else cell
+        return form.prefix + literal + form.suffix
+
+    def _pattern(self, index: int, last: bool) -> re.Pattern[str]:
+        key = (index, last)
+        if key not in self._patterns:
+            form = self.form(index, last)
+            # Longest first: an alias may be the beginning of another.
+            texts = sorted((text for text, _ in form.literals), key=len, reverse=True)
+            choices = [re.escape(text) for text in texts]
+            if form.language is not None:
+                word = _WORDS[form.language]
+                choices.append(f'"(?:{word})"' if form.quoted else f"(?:{word})")
+            ending = r"(?= )" if not form.suffix else re.escape(form.suffix)
+            self._patterns[key] = re.compile(f"{re.escape(form.prefix)}({'|'.join(choices)}){ending}")
+        return self._patterns[key]
+
+    def _decode_cell(self, index: int, last: bool, text: str) -> str | Reject | None:
+        column, form = self.columns[index], self.form(index, last)
+        for literal, cell in form.literals:
+            if literal == text:
+                return cell
+        word = json.loads(text) if form.quoted else text
+        return word if admits(column, word) else Reject("out of bounds", f"column {column.label!r}: {word!r}")
+
+
+class CompactCodec(Codec):
+    """` A39 Bc C77516`: a tag a column, an alias a level, numbers as they are, `?` where missing."""
+
+    name: CodecName = "compact"
+
+    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
+        literals: list[tuple[str, str | None]] = [("?", None)] if column.can_be_missing else []
+        literals += [(letters(number, "a"), level) for number, level in enumerate(_levels(column))]
+        language = _language(column)
+        return SegmentForm(f" {letters(index, 'A')}", tuple(literals), language, language == "text", "")
+
+    def _describe(self, index: int) -> str:
+        column = self.columns[index]
+        legend = [f"{letters(number, 'a')}={level}" for number, level in enumerate(_legend(column))]
+        missing = " ?=missing" if column.can_be_missing else ""
+        return f"{letters(index, 'A')} {_plain(column.label)} {_domain(column) or ' '.join(legend)}{missing}"
+
+
+class JsonCodec(Codec):
+    """`{ "age": 39, "job": "Sales" }`: names and levels in full, null where missing."""
+
+    name: CodecName = "json"
+    row_open = "{"
+    row_close = " }\n"
+
+    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
+        literals: list[tuple[str, str | None]] = [("null", None)] if column.can_be_missing else []
+        quote = column.kind != "boolean"
+        literals += [(_quote(level) if quote else level, level) for level in _levels(column)]
+        quoted = column.kind in ("datetime", "text")
+        return SegmentForm(
+            f" {_quote(column.label)}: ", tuple(literals), _language(column), quoted, "" if last else ","
+        )
+
+    def _describe(self, index: int) -> str:
+        column = self.columns[index]
+        legend = "one of " + ", ".join(_quote(level) for level in _legend(column))
+        missing = ", or null" if column.can_be_missing else ""
+        return f"{_plain(column.label)}: {_domain(column) or legend}{missing}"
+
+
+class PaperCodec(JsonCodec):
+    """JSON with every value a string and missing as "nan", as the HARMONIC release writes its rows."""
+
+    name: CodecName = "paper"
+
+    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
+        levels = _levels(column)
+        if column.can_be_missing and "nan" in levels:
+            raise HarmonicError(
+                f"Column {column.label!r}: the paper codec writes missing cells as 'nan', which is also a level. "
+                "Use the codec 'json'."
+            )
+        literals: list[tuple[str, str | None]] = [('"nan"', None)] if column.can_be_missing else []
+        literals += [(_quote(level), level) for level in levels]
+        return SegmentForm(
+            f" {_quote(column.label)}: ", tuple(literals), _language(column), True, "" if last else ","
+        )
+
+
+def codec_for(name: str, schema: Schema) -> Codec:
+    """The codec of that name. Raises HarmonicError for an unknown one."""
+    codecs: dict[str, type[Codec]] = {"compact": CompactCodec, "json": JsonCodec, "paper": PaperCodec}
+    if name not in codecs:
+        raise HarmonicError(f"Codec {name!r} is unknown. Use one of {', '.join(codecs)}.")
+    return codecs[name](schema)
+
+
+def admits(column: Column, word: str) -> bool:
+    """Whether a well-formed word lies within the bounds, places and length of an open column."""
+    if column.kind in ("integer", "decimal"):
+        places = len(word.partition(".")[2])
+        low, high = Decimal(column.lower or "-Infinity"), Decimal(column.upper or "Infinity")
+        return places <= column.decimals and low <= Decimal(word) <= high and word != "-0"
+    if column.kind == "datetime":
+        # ISO texts of one resolution sort as the moments do.
+        return (column.lower or "") <= word <= (column.upper or "9")
+    return len(word.encode()) <= column.max_bytes
+
+
+def _language(column: Column) -> Language | None:
+    # Spelled out for mypy: the four open kinds name their own language.
+    if column.kind == "integer":
+        return "integer"
+    if column.kind == "decimal":
+        return "decimal"
+    if column.kind == "datetime":
+        return "datetime"
+    return "text" if column.kind == "text" else None
+
+
+def _levels(column: Column) -> tuple[str, ...]:
+    return column.levels if column.kind in ("categorical", "boolean") else ()
+
+
+def _legend(column: Column) -> list[str]:
+    levels = [_plain(level) for level in _levels(column)[:LEGEND_LEVELS]]
+    return levels + ["..."] if len(column.levels) > LEGEND_LEVELS else levels
+
+
+def _domain(column: Column) -> str:
+    """What an open column may hold, in words; empty for columns of levels."""
+    if column.kind in ("integer", "decimal"):
+        return f"{column.kind} {column.lower} to {column.upper}"
+    if column.kind == "datetime":
+        return f"date {column.lower} to {column.upper}"
+    return "text" if column.kind == "text" else ""
+
+
+def _plain(text: str) -> str:
+    """A name or level for a header line: on one line, not over-long, quoted where it could mislead."""
+    shown = text if len(text) <= LEGEND_CHARACTERS else text[: LEGEND_CHARACTERS - 3] + "..."
+    return shown if shown.isprintable() and shown.strip() == shown != "" else _quote(shown)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

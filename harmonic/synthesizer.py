@@ -1,0 +1,365 @@
+"""Harmonic: the whole journey on one page, from a table to as many new rows as asked for.
+
+What enters is a frame and its schema; `fit` builds instructions from each row's neighbours and fine-tunes the base on
+them; `sample` draws contexts by the same law and decodes new rows under the schema. Scikit-learn manners: the
+constructor only stores, learned state ends in `_`, nothing is loaded before `fit`.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
+from harmonic.decode.engine import Choice, Usage
+from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
+from harmonic.errors import HarmonicError
+from harmonic.model.finetune import FinetuneResult, finetune
+from harmonic.model.load import LoadedModel, load_model
+from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose
+from harmonic.prompt.fitting import fit_law
+from harmonic.prompt.instructions import Tokens, check_length, tokenize, write_instruction
+from harmonic.prompt.rows import codec_for
+from harmonic.table.cells import from_rows, to_rows
+from harmonic.table.infer import infer_schema, observe
+from harmonic.table.neighbors import Neighbors
+from harmonic.table.policy import Policy
+from harmonic.table.schema import Row, Schema
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
+
+FIRST_WAVE = 256
+"""Rows of wave 0 of `synthetic` contexts; each later wave is four times as long."""
+WAVE_POOL = 2000
+"""At most this many rows of the finished wave are looked at."""
+
+
+@dataclass(slots=True)
+class Drawn:
+    """Rows first_row ... of a table, and what they took."""
+
+    rows: list[Row]
+    rejects: Counter[str] = field(default_factory=Counter)
+    usage: Usage = field(default_factory=Usage)
+    strange: int = 0
+
+
+class Instructions(Sequence[Tokens]):
+    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time."""
+
+    def __init__(self, contexts: Contexts, grammar: Grammar, loss: Any, length: int, limit: int) -> None:
+        self.contexts = contexts
+        self.grammar = grammar
+        self.loss = loss
+        self.length = length
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        context = self.contexts[index]
+        examples = [self.contexts.rows[number] for number in context.examples]
+        rows = [self.contexts.asked[number] for number in context.members]
+        instruction = write_instruction(self.grammar.codec, examples, len(rows), context.order, rows)
+        tokens = tokenize(instruction, self.grammar.tokenizer, self.loss)
+        check_length(tokens, self.limit, f"Rows {list(context.members)}")
+        return tokens
+
+
+class Harmonic:
+    """Synthetic rows from a local language model, fine-tuned on neighbour instructions (HARMONIC, arXiv 2408.02927).
+
+    base: "nano" (the embedded one), a local model folder, or a hub name. The sections are those of a run file: `prompt`
+    (contexts and codec), `budget`, and the vendors' own `train` (trl.SFTConfig), `lora` (peft.LoraConfig),
+    `quantization` (BitsAndBytesConfig).
+    """
+
+    def __init__(
+        self,
+        base: str = "nano",
+        *,
+        model: ModelSection | None = None,
+        prompt: PromptSection | None = None,
+        budget: BudgetSection | None = None,
+        train: Mapping[str, Any] | None = None,
+        lora: Mapping[str, Any] | None = None,
+        quantization: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.base = base
+        self.model = model
+        self.prompt = prompt
+        self.budget = budget
+        self.train = train
+        self.lora = lora
+        self.quantization = quantization
+        self.policy = policy
+        self.seed = seed
+
+    def fit(
+        self,
+        train: DataFrame,
+        schema: Schema | None = None,
+        *,
+        val: DataFrame | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+    ) -> Harmonic:
+        """Fine-tunes the base on `train` (n >= 2 rows); `val` rows decide when to stop. The adapter lands in `out`.
+
+        Raises HarmonicError for tables that cannot be modelled, before any training.
+        """
+        self._prepare(train, schema)
+        folder = Path(out) if out is not None else self._private_folder()
+        section = self._model_section()
+        loaded = self._load(trainable=True)
+        self._build(loaded)
+        self.result_: FinetuneResult = finetune(
+            loaded,
+            lambda length: self._instructions("train", length),
+            self._validation(val),
+            out=folder,
+            method=section.method,
+            train_settings=self.train,
+            lora_settings=self.lora,
+            budget=self.budget or BudgetSection(),
+            seed=self.seed,
+            resume=resume,
+        )
+        self.loaded_ = self._load(adapter=self.result_.adapter)
+        return self
+
+    def load(self, train: DataFrame | None, schema: Schema, adapter: str | Path) -> Harmonic:
+        """A fitted synthesizer from an adapter; `schema` as `observe` left it. `train` is what contexts show.
+
+        Raises HarmonicError if the contexts need training rows and there are none.
+        """
+        self.schema_ = schema
+        self._take(train)
+        self.loaded_ = self._load(adapter=Path(adapter))
+        self._build(self.loaded_)
+        return self
+
+    def sample(self, n: int, *, seed: int = 0, settings: SampleSection | None = None) -> DataFrame:
+        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table."""
+        self._check_fitted()
+        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
+
+    def draw(
+        self,
+        first: int,
+        stop: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        earlier: Callable[[int, int], list[Row]] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Drawn:
+        """Rows first ... stop - 1 of the table that `seed` means, whatever else is drawn before or beside them.
+
+        earlier(start, end) gives rows of a finished wave (`synthetic` contexts); None = they are drawn again.
+        """
+        self._check_fitted()
+        settings = settings or SampleSection()
+        drawn = Drawn([])
+        if stop <= first:
+            return drawn
+        sampler = self._sampler(settings)
+        size = self.law_.rows
+        for wave, (start, end) in enumerate(_waves(first, stop, self.law_.contexts, size)):
+            prompts = self._prompts(sampler, start, end, seed, settings, earlier)
+            part = sampler.draw(prompts, seed=seed, progress=progress)
+            _collect(drawn, part, range(max(start, first), min(end, stop)))
+            log.debug("Rows %d to %d: part %d done", start, end, wave)
+        return drawn
+
+    # fit, step by step.
+
+    def _prepare(self, train: DataFrame, schema: Schema | None) -> None:
+        if len(train) < 2:
+            raise HarmonicError(f"The training table has {len(train)} rows, expected at least 2. Give more rows.")
+        policy = self.policy or Policy()
+        self.schema_ = observe(schema or infer_schema(train, policy=policy), train, policy)
+        self._take(train)
+
+    def _take(self, train: DataFrame | None) -> None:
+        section = self._prompt_section()
+        if train is None and section.contexts != "synthetic":
+            raise HarmonicError(
+                f"[prompt] contexts = {section.contexts!r} shows training rows, and none were given. "
+                "Give the training table, or use contexts = 'synthetic'."
+            )
+        self.rows_: list[Row] = [] if train is None else to_rows(train, self.schema_)
+        self._frame = train
+        self._neighbors: Neighbors | None = None
+        if train is not None and section.contexts != "random" and section.examples > 0:
+            distance = "published" if section.contexts == "paper" else section.distance
+            self._neighbors = Neighbors(self.schema_, distance=distance, seed=self.seed).fit(train)
+
+    def _build(self, loaded: LoadedModel) -> None:
+        section = self._prompt_section()
+        self.codec_ = codec_for(section.codec, self.schema_)
+        self.grammar_ = Grammar(self.codec_, loaded.tokenizer)
+        law = ContextLaw(
+            section.contexts, section.examples, section.rows, section.pool, section.order, section.related
+        )
+        if not self.rows_:
+            self.law_ = law
+            return
+        self.law_, notes = fit_law(
+            law, self.codec_, loaded.tokenizer, self.rows_, self.grammar_.longest, loaded.context_length
+        )
+        for note in notes:
+            log.warning(note)
+        self._limit = loaded.context_length
+
+    def _instructions(self, purpose: Purpose, length: int) -> Instructions:
+        contexts = self._contexts(purpose)
+        return Instructions(contexts, self.grammar_, self._prompt_section().loss, length, self._limit)
+
+    def _validation(self, val: DataFrame | None) -> Instructions | None:
+        if val is None or not len(val):
+            return None
+        near = None if self._neighbors is None else self._neighbors.kneighbors(val, self._n_near())
+        contexts = Contexts(
+            self.rows_, near, self.law_, seed=self.seed, purpose="val", asked=to_rows(val, self.schema_)
+        )
+        section = self._prompt_section()
+        return Instructions(contexts, self.grammar_, section.loss, contexts.per_pass, self._limit)
+
+    def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
+        near = None if self._neighbors is None else self._neighbors.kneighbors(None, self._n_near())
+        return Contexts(
+            self.rows_, near, self.law_, seed=self.seed if seed is None else seed, purpose=purpose
+        )
+
+    def _n_near(self) -> int:
+        law = self.law_
+        return law.examples if law.contexts == "paper" else law.pool * max(law.examples, law.rows)
+
+    # sample, step by step.
+
+    def _sampler(self, settings: SampleSection) -> Sampler:
+        loaded = self.loaded_
+        on_cpu = str(loaded.device).startswith("cpu")
+        return Sampler(
+            loaded.model,
+            self.grammar_,
+            context_length=loaded.context_length,
+            slots=settings.slots or (64 if on_cpu else 256),
+            choice=Choice(settings.temperature, settings.top_k, settings.top_p),
+            max_attempts=settings.max_attempts,
+        )
+
+    def _prompts(
+        self,
+        sampler: Sampler,
+        start: int,
+        end: int,
+        seed: int,
+        settings: SampleSection,
+        earlier: Callable[[int, int], list[Row]] | None,
+    ) -> list[Prompt]:
+        """The prompts of rows start ... end - 1; both lie on context boundaries."""
+        size = self.law_.rows
+        contexts = self._sampling_contexts(start, seed, settings, earlier)
+        order = tuple(range(len(self.codec_.columns)))
+        prompts = []
+        for number in range(start // size, -(-end // size)):
+            context = contexts[number] if contexts is not None else Context((), (), order)
+            examples = [] if contexts is None else [contexts.rows[row] for row in context.examples]
+            prompts.append(sampler.prompt(examples, context.order, first_row=number * size, n_rows=size))
+        return prompts
+
+    def _sampling_contexts(
+        self,
+        start: int,
+        seed: int,
+        settings: SampleSection,
+        earlier: Callable[[int, int], list[Row]] | None,
+    ) -> Contexts | None:
+        if self.law_.contexts != "synthetic":
+            return self._contexts("sample", seed)
+        wave = _wave_of(start, self.law_.rows)
+        if wave == 0:
+            return None
+        low, high = _wave_bounds(wave - 1, self.law_.rows)
+        high = min(high, low + WAVE_POOL)
+        rows = earlier(low, high) if earlier else self.draw(low, high, seed=seed, settings=settings).rows
+        frame = from_rows(rows, self.schema_, seed=seed)
+        near = Neighbors(self.schema_, seed=seed).fit(frame).kneighbors(None, self._n_near())
+        return Contexts(rows, near, self.law_, seed=seed, purpose="sample")
+
+    # what both need.
+
+    def _load(self, adapter: Path | None = None, trainable: bool = False) -> LoadedModel:
+        section = self._model_section()
+        return load_model(
+            section.base,
+            revision=section.revision,
+            adapter=adapter,
+            quantization=self.quantization,
+            dtype=section.dtype,
+            device=section.device,
+            trainable=trainable,
+        )
+
+    def _model_section(self) -> ModelSection:
+        return self.model or ModelSection(base=self.base)
+
+    def _prompt_section(self) -> PromptSection:
+        return self.prompt or PromptSection()
+
+    def _private_folder(self) -> Path:
+        # Kept on the object: the folder goes when the synthesizer goes.
+        self._temporary = tempfile.TemporaryDirectory(prefix="harmonic-")
+        return Path(self._temporary.name)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "loaded_"):
+            raise HarmonicError("Harmonic has learnt no table yet. Call fit(train, schema) first.")
+
+
+def _collect(drawn: Drawn, part: Draw, wanted: range) -> None:
+    drawn.rows += [part.rows[number] for number in wanted]
+    drawn.rejects.update(part.rejects)
+    drawn.usage.add(part.usage)
+    drawn.strange += part.strange
+
+
+def _wave_bounds(wave: int, size: int) -> tuple[int, int]:
+    """The rows of a wave, on context boundaries."""
+    first = -(-FIRST_WAVE // size) * size
+    return (0, first) if wave == 0 else (first * 4 ** (wave - 1), first * 4**wave)
+
+
+def _wave_of(row: int, size: int) -> int:
+    wave = 0
+    while row >= _wave_bounds(wave, size)[1]:
+        wave += 1
+    return wave
+
+
+def _waves(first: int, stop: int, contexts: str, size: int) -> list[tuple[int, int]]:
+    """Rows first ... stop - 1, widened to context boundaries and cut where waves end."""
+    start, end = first // size * size, -(-stop // size) * size
+    if contexts != "synthetic":
+        return [(start, end)]
+    parts = []
+    while start < end:
+        cut = min(end, _wave_bounds(_wave_of(start, size), size)[1])
+        parts.append((start, cut))
+        start = cut
+    return parts
+
+

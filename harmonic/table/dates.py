@@ -1,0 +1,141 @@
+"""Dates as canonical text and back, and the formats in which texts hold dates.
+
+Moments enter as datetime64 values, Python dates or outside texts; ISO text at the column's resolution leaves.
+Inside, a moment is a count of microseconds without a zone: wall time where a column holds whole days, UTC where
+it holds times, so that no hour is ambiguous when a clock is set back. A text column keeps its own format:
+`pattern` is accepted only if every value comes back letter by letter.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+UNITS = {
+    "day": 86_400_000_000,
+    "minute": 60_000_000,
+    "second": 1_000_000,
+    "millisecond": 1_000,
+    "microsecond": 1,
+}
+"""Resolutions, coarsest first, in microseconds."""
+_NUMPY_UNITS = {"day": "D", "minute": "m", "second": "s", "millisecond": "ms", "microsecond": "us"}
+_DATES = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d",
+    "%d.%m.%Y", "%-d.%-m.%Y",
+    "%m/%d/%Y", "%d/%m/%Y", "%-m/%-d/%Y", "%-d/%-m/%Y",
+    "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y", "%d %b %Y",
+)  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f", "T%H:%M:%SZ",
+          "T%H:%M:%S.%fZ", " %-H:%M", " %-H:%M:%S")  # fmt: skip
+PATTERNS = tuple(date + time for time in _TIMES for date in _DATES)
+_DATE_LIKE = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}(?:[ T]\d.*)?")
+_TOKEN = re.compile(r"%(-?[A-Za-z])")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_FIRST_YEAR, _LAST_YEAR = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
+
+
+def iso_texts(moments: np.ndarray, resolution: str) -> list[str]:
+    """ISO texts, cut at `resolution`, of a datetime64[us] array without NaT. Raises ValueError beyond year 9999."""
+    if len(moments) and (moments.min() < _FIRST_YEAR or moments.max() > _LAST_YEAR):
+        raise ValueError("lies outside the years 1 to 9999")
+    texts = np.datetime_as_string(moments.astype("M8[us]"), unit=_NUMPY_UNITS[resolution])
+    return [str(text).replace("T", " ") for text in texts.tolist()]
+
+
+def moments_of(texts: Sequence[str]) -> np.ndarray:
+    """datetime64[us] array of canonical texts. Raises ValueError where one is no ISO date."""
+    return np.array([np.datetime64(dt.datetime.fromisoformat(text), "us") for text in texts], dtype="M8[us]")
+
+
+def resolution_of(counts: np.ndarray) -> str:
+    """The coarsest resolution that loses nothing of these microsecond counts."""
+    return next(name for name, unit in UNITS.items() if not np.any(counts % unit))
+
+
+def parse(text: str, pattern: str) -> dt.datetime:
+    """The moment of an outside text in `pattern`, or in ISO form where there is none. Raises ValueError."""
+    try:
+        if not pattern:
+            return dt.datetime.fromisoformat(text)
+        return dt.datetime.strptime(text, pattern.replace("%-", "%"))
+    except ValueError:
+        expected = f"a date like {pattern!r}" if pattern else "an ISO date"
+        raise ValueError(f"is not {expected}") from None
+
+
+def write(moment: dt.datetime, pattern: str, resolution: str) -> str:
+    """A moment as outside text; `%f` shows three digits at millisecond resolution."""
+    fraction = f"{moment.microsecond:06d}"
+    parts = {
+        "Y": f"{moment.year:04d}", "m": f"{moment.month:02d}", "d": f"{moment.day:02d}",
+        "-m": str(moment.month), "-d": str(moment.day), "b": _MONTHS[moment.month - 1],
+        "H": f"{moment.hour:02d}", "-H": str(moment.hour), "M": f"{moment.minute:02d}",
+        "S": f"{moment.second:02d}", "f": fraction[:3] if resolution == "millisecond" else fraction,
+    }  # fmt: skip
+    return _TOKEN.sub(lambda match: parts[match[1]], pattern)
+
+
+def patterns_of(values: Sequence[str]) -> list[str]:
+    """Every known pattern in which all of these texts are dates that come back letter by letter."""
+    if not values or not all(_DATE_LIKE.fullmatch(value) for value in values):
+        return []
+    return [pattern for pattern in PATTERNS if _fits(values, pattern)]
+
+
+def _fits(values: Iterable[str], pattern: str) -> bool:
+    moments = []
+    texts = list(values)
+    try:
+        for text in islice(texts, 20):  # cheap refusal before the whole column is parsed
+            parse(text, pattern)
+        moments = [parse(text, pattern) for text in texts]
+    except ValueError:
+        return False
+    resolution = text_resolution(moments)
+    return all(
+        write(moment, pattern, resolution) == text for moment, text in zip(moments, texts, strict=True)
+    )
+
+
+def text_resolution(moments: Sequence[dt.datetime]) -> str:
+    """The resolution of parsed texts."""
+    return resolution_of(np.array([np.datetime64(moment, "us") for moment in moments]).astype("int64"))
+
+
+def wall_or_utc(index: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
+    """A zoned index as two datetime64[us] arrays without zone: wall time and UTC."""
+    wall = index.tz_localize(None).as_unit("us").to_numpy()
+    utc = index.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy()
+    return wall, utc
+
+
+def inside(index: pd.DatetimeIndex, resolution: str) -> np.ndarray:
+    """What the house holds of an index: wall time for whole days, UTC for times; datetime64[us]."""
+    if index.tz is None:
+        return index.as_unit("us").to_numpy()
+    wall, utc = wall_or_utc(index)
+    return wall if resolution == "day" else utc
+
+
+def outside(moments: np.ndarray, dtype: Any, resolution: str) -> pd.DatetimeIndex:
+    """The index of exact `dtype` ("datetime64[ns, Europe/Berlin]") of what `inside` gave."""
+    target = pd.api.types.pandas_dtype(dtype)
+    index = pd.DatetimeIndex(moments)
+    if isinstance(target, pd.DatetimeTZDtype):
+        return _zoned(index, target, resolution).as_unit(target.unit)
+    return index.astype(target)
+
+
+def _zoned(index: pd.DatetimeIndex, target: pd.DatetimeTZDtype, resolution: str) -> pd.DatetimeIndex:
+    if resolution != "day":
+        return index.tz_localize("UTC").tz_convert(target.tz)
+    # Some zones skip midnight when clocks change: such a day begins an hour later.
+    first = np.ones(len(index), dtype=bool)
+    return index.tz_localize(target.tz, ambiguous=first, nonexistent="shift_forward")

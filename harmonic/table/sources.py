@@ -1,0 +1,204 @@
+"""Where tables come from: a CSV or Parquet file, a DataFrame, or a data sheet; and back into CSV.
+
+A source enters `read_table`, a typed frame and its schema leave. Everything that was guessed on the way stands
+in `schema.decisions`; everything that was declared comes from arguments or the data sheet. `load_table` reads
+a further file of the same table (a holdout, a sample) under a schema that is already known.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harmonic.errors import HarmonicError
+from harmonic.table import delimited
+from harmonic.table.cells import conform, locate
+from harmonic.table.infer import check_frame, infer_schema
+from harmonic.table.policy import Policy
+from harmonic.table.schema import Column, Schema
+from harmonic.table.sheets import Sheet, read_sheet, sheet_frame
+
+_LOG = logging.getLogger(__name__)
+_PARQUET = (".parquet", ".pq")
+
+Overrides = Mapping[Hashable, Mapping[str, Any]]
+
+
+def read_table(
+    source: str | Path | pd.DataFrame,
+    *,
+    target: Hashable | None = None,
+    title: str | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Overrides | None = None,
+    missing: Sequence[str] | None = None,
+    policy: Policy | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    columns: Sequence[Hashable] | None = None,
+) -> tuple[pd.DataFrame, Schema]:
+    """The table of a CSV or Parquet file (gzip or not), a DataFrame or a data sheet (*.toml), and its schema.
+
+    `missing` are texts that mean missing in every column, besides the empty cell of a CSV. `data_dir` is where a
+    data sheet's files lie. Raises HarmonicError for whatever cannot be read, with the remedy.
+    """
+    if isinstance(source, pd.DataFrame):
+        check_frame(source)
+        frame, overrides = _without_markers(source, missing, overrides or {})
+        return frame, infer_schema(frame, target=target, title=title, overrides=overrides, policy=policy)
+    path = Path(source)
+    if path.suffix == ".toml":
+        sheet = read_sheet(path)
+        given = {
+            "target": target,
+            "title": title,
+            "policy": policy,
+            "missing": missing,
+            "overrides": overrides,
+        }
+        return _from_sheet(sheet, data_dir, given)
+    if _is_parquet(path):
+        frame = read_parquet(path)
+        return read_table(
+            frame, target=target, title=title, overrides=overrides, missing=missing, policy=policy
+        )
+    texts = delimited.read_texts(
+        read_bytes(path), path.name, separator=separator, encoding=encoding, header=header, columns=columns
+    )
+    return _typed(texts, target=target, title=title, overrides=overrides, missing=missing, policy=policy)
+
+
+def _typed(
+    texts: delimited.Texts, *, missing: Sequence[str] | None, **given: Any
+) -> tuple[pd.DataFrame, Schema]:
+    """Typed frame and schema of a file's texts, with the guesses before the inferences."""
+    overrides = given.pop("overrides") or {}
+    frame, markers, guesses = delimited.typed(texts, missing=missing, overrides=overrides)
+    schema = infer_schema(frame, overrides=overrides, **given)
+    columns = tuple(_marked(column, markers[column.name]) for column in schema.columns)
+    decisions = (*texts.decisions, *guesses, *schema.decisions)
+    for decision in (*texts.decisions, *guesses):
+        _LOG.info(decision)
+    return frame, replace(schema, columns=columns, decisions=decisions)
+
+
+def _marked(column: Column, markers: Sequence[str]) -> Column:
+    return replace(column, markers=tuple(dict.fromkeys(("", *markers))))
+
+
+def _from_sheet(
+    sheet: Sheet, data_dir: str | Path | None, given: Mapping[str, Any]
+) -> tuple[pd.DataFrame, Schema]:
+    """A data sheet's table; arguments that were given stand above what the sheet declares."""
+    found = sheet_frame(sheet, data_dir)
+    overrides: dict[Hashable, dict[str, Any]] = {name: dict(fields) for name, fields in sheet.columns.items()}
+    for name, fields in (given["overrides"] or {}).items():
+        overrides[name] = {**overrides.get(name, {}), **fields}
+    facts: dict[str, Any] = {
+        "target": sheet.target if given["target"] is None else given["target"],
+        "title": given["title"] or sheet.title,
+        "policy": given["policy"],
+        "overrides": overrides,
+        "missing": sheet.missing if given["missing"] is None else given["missing"],
+    }
+    if isinstance(found.content, delimited.Texts):
+        frame, schema = _typed(found.content, **facts)
+    else:
+        frame, schema = read_table(found.content, **facts)
+    notes = found.check(frame)
+    return frame, replace(schema, decisions=(*notes, *schema.decisions))
+
+
+def _without_markers(
+    frame: pd.DataFrame, missing: Sequence[str] | None, overrides: Overrides
+) -> tuple[pd.DataFrame, Overrides]:
+    """A DataFrame with the declared markers made missing (its other cells and dtypes are not touched)."""
+    result, changed = frame.copy(deep=False), dict(overrides)
+    for position, name in enumerate(frame.columns):
+        own = overrides.get(name, {}).get("missing")
+        words = list(missing or ()) if own is None else ([own] if isinstance(own, str) else list(own))
+        if not words:
+            continue
+        series = frame.iloc[:, position]
+        text = series.astype("str") if series.dtype.kind == "f" else series  # "inf" names an infinity
+        result.isetitem(position, series.mask(text.isin(words)))
+        changed[name] = {**overrides.get(name, {}), "missing": words}
+    return result, changed
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes. Raises HarmonicError where there is no such file."""
+    if not path.is_file():
+        raise HarmonicError(
+            f"Table {str(path)!r}: {'is a folder' if path.is_dir() else 'no such file'}. Check the path."
+        )
+    return path.read_bytes()
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """A Parquet file as a DataFrame with the dtypes it was written with."""
+    if not path.is_file():
+        read_bytes(path)
+    try:
+        return pd.read_parquet(path)
+    except (ImportError, OSError, ValueError) as error:
+        raise HarmonicError(
+            f"Table {str(path)!r}: cannot be read as Parquet ({error}). Install pyarrow or export CSV."
+        ) from None
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix in _PARQUET
+
+
+def load_table(path: str | Path, schema: Schema) -> pd.DataFrame:
+    """A further CSV or Parquet file of the table that `schema` describes, in the schema's exact dtypes.
+
+    Raises HarmonicError where a column is absent or a cell cannot be read as its column's kind.
+    """
+    path = Path(path)
+    if _is_parquet(path):
+        return conform(read_parquet(path), schema)
+    data = read_bytes(path)
+    texts = delimited.read_texts(data, path.name)
+    if len(texts.frame.columns) == len(schema.names) and "Line 1 holds numbers only" in " ".join(
+        texts.decisions
+    ):
+        texts = delimited.read_texts(data, path.name, header=False, columns=schema.names)
+    frame = texts.frame
+    by_text = {str(name): name for name in schema.names}
+    frame.columns = pd.Index([by_text.get(str(name), name) for name in frame.columns])
+    return conform(_unmarked(frame, schema), schema)
+
+
+def _unmarked(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Texts with every column's missing markers made missing."""
+    positions = locate(frame, schema)
+    result = frame.copy(deep=False)
+    for column in schema.columns:
+        series = frame.iloc[:, positions[column.name]]
+        result.isetitem(positions[column.name], series.mask(series.isin(column.markers), None))
+    return result
+
+
+def to_csv_text(frame: pd.DataFrame, schema: Schema) -> str:
+    """`frame` as CSV that `load_table` reads back: a missing cell is the column's first marker, else empty."""
+    out = frame.copy(deep=False)
+    positions = locate(frame, schema)
+    quoting = csv.QUOTE_MINIMAL
+    for column in schema.columns:
+        series = frame.iloc[:, positions[column.name]]
+        marker = column.markers[0] if column.markers else ""
+        if marker and series.isna().any():
+            out.isetitem(positions[column.name], series.astype(object).where(series.notna(), marker))
+        if "str" in column.dtype or column.dtype in ("object", "category"):
+            if series.astype("str").str.contains("\r", regex=False, na=False).any():
+                quoting = csv.QUOTE_NONNUMERIC  # a lone carriage return would end the line for most readers
+    return out.to_csv(index=False, lineterminator="\n", quoting=quoting)

@@ -1,0 +1,186 @@
+"""Roles of the rows: train, val and test, seeded, stratified, without a row in two roles.
+
+A frame and its schema enter; `Parts` leave with the frames, their row numbers in the original table, digests of
+their canonical rows and a sentence for everything that was done. Rows of a later role that also stand in an
+earlier one are removed from the later one, for a holdout that was trained on is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harmonic.errors import HarmonicError
+from harmonic.table.cells import to_rows
+from harmonic.table.infer import check_frame
+from harmonic.table.schema import Row, Schema
+
+_LOG = logging.getLogger(__name__)
+SPLIT_STREAM = 102
+"""Name of the random stream that splits are drawn from."""
+VAL_FROM_ROWS = 300
+"""Below this many rows a validation part costs more than it tells."""
+VAL_SHARE = 0.1
+_ROLES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a table by role. `index` holds row positions in the original frame, ascending, by role."""
+
+    train: pd.DataFrame
+    val: pd.DataFrame
+    test: pd.DataFrame
+    index: dict[str, np.ndarray]
+    digests: dict[str, str]
+    removed: dict[str, int]
+    """Rows removed from a role because an earlier role has them, by role."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {role: len(self.index[role]) for role in _ROLES}
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, digests and notes: never rows."""
+        facts = {"counts": self.counts, "removed": self.removed, "digests": self.digests}
+        return {**facts, "notes": list(self.notes)}
+
+
+def split_table(
+    frame: pd.DataFrame, schema: Schema, *, seed: int = 0, test: float = 0.2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(train, holdout): a seeded split, stratified on a class target, no row in both. See `split_roles`."""
+    parts = split_roles(frame, schema, seed=seed, test=test, val=0.0)
+    return parts.train, parts.test
+
+
+def split_roles(
+    frame: pd.DataFrame, schema: Schema, *, seed: int = 0, test: float = 0.2, val: float | None = None
+) -> Parts:
+    """Parts of the table: shares `test` and `val` of its rows, the rest is train.
+
+    `val=None` means a tenth from 300 rows on and none below. Classes are stratified; a class with one member
+    goes to train. A table of one row is all train. Raises HarmonicError for shares that leave no training row.
+    """
+    check_frame(frame)
+    notes: list[str] = []
+    val = _val_share(len(frame), val, notes)
+    if not (0.0 <= test and 0.0 <= val and test + val < 1.0):
+        raise HarmonicError(
+            f"Split: test={test} and val={val} leave no training row. Use shares whose sum is below 1."
+        )
+    rows = to_rows(frame, schema)
+    roles = _assign(
+        _strata(rows, schema, notes),
+        {"test": test, "val": val},
+        np.random.default_rng([seed, SPLIT_STREAM]),
+        notes,
+    )
+    index = {role: np.flatnonzero(roles == role) for role in _ROLES}
+    removed = _remove_twins(index, rows, notes)
+    for note in notes:
+        _LOG.info(note)
+    frames = {role: frame.iloc[index[role]].reset_index(drop=True) for role in _ROLES}
+    digests = {role: digest_rows([rows[row] for row in index[role]]) for role in _ROLES}
+    return Parts(**frames, index=index, digests=digests, removed=removed, notes=tuple(notes))
+
+
+def digest_rows(rows: Sequence[Row]) -> str:
+    """sha256 of canonical rows, one JSON array a line, in order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _val_share(n_rows: int, val: float | None, notes: list[str]) -> float:
+    if val is not None:
+        return val
+    if n_rows < VAL_FROM_ROWS:
+        notes.append(
+            f"Split: no validation part, since the table has {n_rows} rows, fewer than {VAL_FROM_ROWS}."
+        )
+        return 0.0
+    return VAL_SHARE
+
+
+def _strata(rows: Sequence[Row], schema: Schema, notes: list[str]) -> np.ndarray:
+    """A number for each row's class; all zeros where the target is no class."""
+    names = [column.name for column in schema.modelled]
+    if schema.target not in names or schema.task == "regression":
+        return np.zeros(len(rows), dtype=np.int64)
+    place = names.index(schema.target)
+    classes, counts = np.unique([row[place] or "" for row in rows], return_counts=True)
+    if len(classes) == 1:
+        notes.append(f"Split: the target has one class in all {len(rows)} rows; nothing to stratify.")
+    lonely = int((counts == 1).sum())
+    if lonely and len(rows) > 1:
+        notes.append(f"Split: {lonely} class(es) with one member stay in train.")
+    return np.searchsorted(classes, [row[place] or "" for row in rows])
+
+
+def _assign(
+    strata: np.ndarray, shares: dict[str, float], rng: np.random.Generator, notes: list[str]
+) -> np.ndarray:
+    """The role of every row: within each class the first of a seeded order go to test, the next to val."""
+    roles = np.full(len(strata), "train", dtype="U5")
+    order = rng.permutation(len(strata))
+    if len(strata) < 2:
+        notes.append("Split: one row only; it trains, and there is no holdout.")
+        return roles
+    taken = np.zeros(strata.max() + 1, dtype=np.int64)
+    sizes = np.bincount(strata)
+    for role, share in shares.items():
+        quota = _quota(sizes, taken, share)
+        for stratum in np.flatnonzero(quota):
+            members = order[strata[order] == stratum]
+            roles[members[taken[stratum] : taken[stratum] + quota[stratum]]] = role
+        taken += quota
+    return roles
+
+
+def _quota(sizes: np.ndarray, taken: np.ndarray, share: float) -> np.ndarray:
+    """Rows of each class for a role: rounded so that the total is right, one left to train in every class."""
+    room = np.maximum(sizes - taken - 1, 0)
+    ideal = sizes * share
+    quota = np.minimum(np.floor(ideal).astype(np.int64), room)
+    wanted = int(round(share * sizes.sum())) if share else 0
+    wanted = max(wanted, 1) if share else 0
+    for stratum in np.argsort(quota - ideal, kind="stable"):
+        if quota.sum() >= wanted:
+            break
+        if quota[stratum] < room[stratum]:
+            quota[stratum] += 1
+    return quota
+
+
+def _remove_twins(index: dict[str, np.ndarray], rows: Sequence[Row], notes: list[str]) -> dict[str, int]:
+    """Drops from val and test the rows that an earlier role has; keeps them where most rows are such."""
+    seen = {rows[row] for row in index["train"]}
+    removed = {}
+    for role in ("val", "test"):
+        fresh = np.array([row for row in index[role] if rows[row] not in seen], dtype=np.int64)
+        n_twins = len(index[role]) - len(fresh)
+        seen |= {rows[row] for row in index[role]}
+        removed[role] = 0
+        if not n_twins:
+            continue
+        if 2 * n_twins > len(index[role]):
+            what = "the table has few distinct rows, so equal rows are no leak"
+            notes.append(
+                f"Split: {n_twins} of {len(index[role])} {role} rows also stand in an earlier part; kept: {what}."
+            )
+            continue
+        notes.append(
+            f"Split: {n_twins} of {len(index[role])} {role} rows removed: an earlier part has the same row."
+        )
+        index[role], removed[role] = fresh, n_twins
+    return removed

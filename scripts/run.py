@@ -1,0 +1,57 @@
+"""The whole journey in one go: train, sample, report. Takes a run file, or a bare table with its target.
+
+python scripts/run.py configs/runs/harmonic/quickstart.toml
+python scripts/run.py --table patients.csv --target outcome --rows 5000
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+import cli
+
+from harmonic.config import Config, EvaluateSection, SampleSection, config_from_dict
+from harmonic.settings import apply_overrides
+
+
+def _config(arguments: Namespace) -> Config:
+    if arguments.table is None:
+        return cli.config_of(arguments)
+    data = {"table": {"source": arguments.table}}
+    if arguments.target is not None:
+        data["table"]["target"] = arguments.target
+    if arguments.out:
+        data["run"] = {"out": arguments.out}
+    return config_from_dict(apply_overrides(data, arguments.set), where="Command line")
+
+
+def work() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--table", help="a CSV or Parquet file, instead of a run file")
+    parser.add_argument("--target", help="the column that the report predicts")
+    parser.add_argument("--rows", type=int, help="how many rows to draw")
+    arguments = parser.parse_args()
+    config = _config(arguments)
+    if arguments.dry_run:
+        return cli.say(json.dumps(config.to_json(), indent=2))
+    from dataclasses import replace
+
+    from harmonic import journey
+
+    settings = config.sample or SampleSection()
+    if arguments.rows is not None:
+        settings = replace(settings, rows=arguments.rows)
+    with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as run:
+        if not run.is_done:
+            me = cli.processes()
+            synthesizer = journey.train(run, config, resume=True, processes=me)
+            journey.sample(run, synthesizer, settings, me)
+            if me.is_main:
+                cli.say(journey.report(run, config, config.evaluate or EvaluateSection(), settings.seed).summary())
+                run.finish()
+        cli.say(f"Rows:   {run.path(f'samples/seed-{settings.seed}.csv')}\nReport: {run.path('report.html')}")
+
+
+if __name__ == "__main__":
+    cli.main(work)

@@ -1,0 +1,26 @@
+"""Fine-tunes the base of a run file on its table: the adapter lands in the run folder.
+
+accelerate launch --config_file configs/accelerate/ddp.yaml scripts/train.py configs/runs/harmonic/adult.toml
+"""
+
+from __future__ import annotations
+
+import json
+
+import cli
+
+
+def work() -> None:
+    arguments = cli.parser(__doc__).parse_args()
+    config = cli.config_of(arguments)
+    if arguments.dry_run:
+        return cli.say(json.dumps(config.to_json(), indent=2))
+    from harmonic import journey
+
+    with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as run:
+        journey.train(run, config, resume=arguments.resume, processes=cli.processes())
+        cli.say(f"Adapter: {run.path('adapter')}")
+
+
+if __name__ == "__main__":
+    cli.main(work)
