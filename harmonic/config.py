@@ -48,7 +48,7 @@ class TableSection:
     """[table]: where the rows are, and what is declared about them. What stands here wins over the data sheet."""
 
     source: str
-    """A CSV or Parquet file, or a data sheet (configs/tables/*.toml)."""
+    """A CSV or Parquet file, a data sheet (configs/tables/*.toml), or "sklearn:diabetes"."""
     target: str | None = None
     title: str | None = None
     """What the rows are, in a few words, for the prompt: "bank customers"."""
@@ -143,6 +143,17 @@ class BudgetSection:
             )
 
 
+DEFAULT_BUDGET = BudgetSection(steps=300)
+DEFAULT_TRAIN: Vendor = {
+    "learning_rate": 1e-3,
+    "per_device_train_batch_size": 8,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+}
+DEFAULT_LORA: Vendor = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+"""What holds where a run file has no such section; a section that stands is passed on as it is."""
+
+
 @dataclass(frozen=True)
 class SampleSection:
     """[sample]: how many rows, and how they are decoded, whatever a model's own generation settings say."""
@@ -209,7 +220,7 @@ class Config:
 
 def table_name(source: str) -> str:
     """What a table is called after its source: "data/insurance.csv.gz" -> "insurance"."""
-    return PurePath(source).name.partition(".")[0] or "table"
+    return PurePath(source.removeprefix("sklearn:")).name.partition(".")[0] or "table"
 
 
 def load_config(path: str | PurePath, overrides: Sequence[str] = ()) -> Config:

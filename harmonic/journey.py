@@ -30,7 +30,7 @@ from harmonic.table.infer import observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
 from harmonic.table.sources import load_table, read_table, to_csv_text
-from harmonic.table.splits import Parts, split_roles
+from harmonic.table.splits import Parts, split_roles, with_test
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,7 @@ class Processes:
 
 def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Parts]:
     """Reads and splits the table; writes schema.json and split.json, or checks that the split is still theirs."""
-    frame, read_schema = read_table(
-        config.table.source, target=config.table.target, data_dir=config.table.data_dir
-    )
-    parts = split_roles(frame, read_schema, seed=config.run.seed, test=config.split.test, val=config.split.val)
+    read_schema, parts = _read_parts(config)
     schema = observe(read_schema, parts.train, _policy(config))
     if run.has("split.json"):
         _check_split(run, parts)
@@ -78,7 +75,7 @@ def train(
         return synthesizer.load(parts.train, schema, run.path("adapter"))
     synthesizer.fit(parts.train, schema, val=parts.val, out=run.folder, resume=resume)
     if processes.is_main:
-        run.log("trained", **synthesizer.result_.to_json())
+        run.log("trained", **{**asdict(synthesizer.result_), "adapter": "adapter"})
     return synthesizer
 
 
@@ -141,10 +138,8 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
         draws=drawn,
         training=_training(run),
     )
-    with run.atomic_file("report.json") as place:
-        result.save(place)
-    with run.atomic_file("report.html") as place:
-        result.save(place)
+    result.save(run.path("report.json"))
+    result.save(run.path("report.html"))
     return result
 
 
@@ -221,6 +216,19 @@ class _Chunks:
             )
 
 
+def _read_parts(config: Config) -> tuple[Schema, Parts]:
+    """The table as [table] describes it, split as [split] says; a file of its own can be the holdout."""
+    table = config.table
+    described = asdict(table)
+    overrides, holdout = described.pop("columns"), described.pop("holdout")
+    frame, schema = read_table(described.pop("source"), overrides=overrides, policy=_policy(config), **described)
+    if holdout is None:
+        parts = split_roles(frame, schema, seed=config.run.seed, test=config.split.test, val=config.split.val)
+        return schema, parts
+    parts = split_roles(frame, schema, seed=config.run.seed, test=0.0, val=config.split.val)
+    return schema, with_test(parts, load_table(holdout, schema), schema)
+
+
 def _policy(config: Config) -> Policy:
     return Policy(**asdict(config.policy))
 
@@ -259,9 +267,14 @@ def _check_sample(run: Run, name: str, settings: SampleSection) -> None:
         )
 
 
-def _training(run: Run) -> dict[str, Any] | None:
+def _training(run: Run) -> list[dict[str, Any]]:
+    """The losses of the run's training as the report draws them."""
     trained = [event for event in run.events() if event["event"] == "trained"]
-    return trained[-1] if trained else None
+    if not trained:
+        return []
+    last = trained[-1]
+    entries = [{"step": step, "loss": loss} for step, loss in last["train_losses"]]
+    return entries + [{"step": step, "eval_loss": loss} for step, loss in last["val_losses"]]
 
 
 def _facts(settings: SampleSection, drawn: Drawn, seconds: float) -> dict[str, Any]:

@@ -10,12 +10,20 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
+from harmonic.config import (
+    DEFAULT_BUDGET,
+    DEFAULT_LORA,
+    DEFAULT_TRAIN,
+    BudgetSection,
+    ModelSection,
+    PromptSection,
+    SampleSection,
+)
 from harmonic.decode.engine import Choice, Usage
 from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
 from harmonic.errors import HarmonicError
@@ -23,7 +31,7 @@ from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose
 from harmonic.prompt.fitting import fit_law
-from harmonic.prompt.instructions import Tokens, check_length, tokenize, write_instruction
+from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
 from harmonic.prompt.rows import codec_for
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema, observe
@@ -52,27 +60,25 @@ class Drawn:
     strange: int = 0
 
 
-class Instructions(Sequence[Tokens]):
+class Instructions:
     """The tokens of context 0, 1, 2, ...: written when asked for, the same each time."""
 
-    def __init__(self, contexts: Contexts, grammar: Grammar, loss: Any, length: int, limit: int) -> None:
+    def __init__(self, contexts: Contexts, grammar: Grammar, loss: Loss) -> None:
         self.contexts = contexts
         self.grammar = grammar
-        self.loss = loss
-        self.length = length
-        self.limit = limit
+        self.loss: Loss = loss
 
-    def __len__(self) -> int:
-        return self.length
+    @property
+    def per_pass(self) -> int:
+        """How many of them ask for every row once."""
+        return self.contexts.per_pass
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int) -> Tokens:
         context = self.contexts[index]
         examples = [self.contexts.rows[number] for number in context.examples]
         rows = [self.contexts.asked[number] for number in context.members]
         instruction = write_instruction(self.grammar.codec, examples, len(rows), context.order, rows)
-        tokens = tokenize(instruction, self.grammar.tokenizer, self.loss)
-        check_length(tokens, self.limit, f"Rows {list(context.members)}")
-        return tokens
+        return tokenize(instruction, self.grammar.tokenizer, self.loss)
 
 
 class Harmonic:
@@ -126,13 +132,13 @@ class Harmonic:
         self._build(loaded)
         self.result_: FinetuneResult = finetune(
             loaded,
-            lambda length: self._instructions("train", length),
+            Instructions(self._contexts("train"), self.grammar_, self._prompt_section().loss),
             self._validation(val),
             out=folder,
             method=section.method,
-            train_settings=self.train,
-            lora_settings=self.lora,
-            budget=self.budget or BudgetSection(),
+            train_settings=DEFAULT_TRAIN if self.train is None else self.train,
+            lora_settings=self._lora_settings(),
+            budget=self.budget or DEFAULT_BUDGET,
             seed=self.seed,
             resume=resume,
         )
@@ -221,21 +227,21 @@ class Harmonic:
         )
         for note in notes:
             log.warning(note)
-        self._limit = loaded.context_length
 
-    def _instructions(self, purpose: Purpose, length: int) -> Instructions:
-        contexts = self._contexts(purpose)
-        return Instructions(contexts, self.grammar_, self._prompt_section().loss, length, self._limit)
+    def _lora_settings(self) -> Mapping[str, Any] | None:
+        if self._model_section().method == "full":
+            return None
+        return DEFAULT_LORA if self.lora is None else self.lora
 
-    def _validation(self, val: DataFrame | None) -> Instructions | None:
+    def _validation(self, val: DataFrame | None) -> list[Tokens] | None:
         if val is None or not len(val):
             return None
         near = None if self._neighbors is None else self._neighbors.kneighbors(val, self._n_near())
         contexts = Contexts(
             self.rows_, near, self.law_, seed=self.seed, purpose="val", asked=to_rows(val, self.schema_)
         )
-        section = self._prompt_section()
-        return Instructions(contexts, self.grammar_, section.loss, contexts.per_pass, self._limit)
+        instructions = Instructions(contexts, self.grammar_, self._prompt_section().loss)
+        return [instructions[number] for number in range(contexts.per_pass)]
 
     def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
         near = None if self._neighbors is None else self._neighbors.kneighbors(None, self._n_near())

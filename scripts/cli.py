@@ -86,7 +86,9 @@ def main(work: Callable[[], None]) -> None:
     try:
         work()
     except HarmonicError as error:
-        sys.exit(f"Error: {error}" if is_main else 2)
+        if is_main:
+            print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped. Whatever was finished stands in the run folder: go on with --resume.", file=sys.stderr)
         sys.exit(130)

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmonic.config import Config, PolicySection, PromptSection, config_from_dict, load_config, table_name
+from harmonic.config import (
+    Config,
+    PolicySection,
+    PromptSection,
+    TableSection,
+    config_from_dict,
+    load_config,
+    table_name,
+)
 from harmonic.errors import HarmonicError
 from harmonic.settings import Count, apply_overrides, parse_section, read_toml
 
@@ -215,6 +223,12 @@ def test_the_run_files_of_this_method_are_there() -> None:
     assert ours | {f"paper_{name}" for name in ("german", "adult", "diabetes", "buddy")} <= names
 
 
+@pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: path.stem)
+def test_every_shipped_run_file_names_a_table_that_is_there(path: Path, repository: Path) -> None:
+    source = load_config(path).table.source
+    assert source == "sklearn:diabetes" or (repository / source).is_file()
+
+
 def test_run_folders_of_shipped_run_files_differ() -> None:
     folders = [load_config(path).folder for path in RUN_FILES]
     assert len(set(folders)) == len(folders)
@@ -270,6 +284,7 @@ def test_any_override_text_is_read_or_refused_by_the_type(text: str) -> None:
     [
         ("data/insurance.csv.gz", "insurance"),
         ("configs/tables/adult.toml", "adult"),
+        ("sklearn:diabetes", "diabetes"),
         ("rows", "rows"),
         (".csv", "table"),
     ],
@@ -337,6 +352,16 @@ def test_the_policy_section_agrees_with_the_policy_of_schemas() -> None:
 
     ours = {field.name: field.default for field in fields(PolicySection)}
     assert ours == {field.name: field.default for field in fields(Policy)}
+
+
+def test_the_table_section_agrees_with_the_reader_of_tables() -> None:
+    import inspect
+
+    from harmonic.table.sources import read_table
+
+    ours = {field.name for field in fields(TableSection)} - {"holdout"}
+    renamed = {"columns": "overrides"}  # what data sheets call columns
+    assert {renamed.get(name, name) for name in ours} <= set(inspect.signature(read_table).parameters)
 
 
 def test_a_config_is_frozen() -> None:

@@ -71,7 +71,9 @@ class ByteAutomaton:
         """(byte, state after it) of each state, bytes ascending."""
         edges: list[list[tuple[int, int]]] = [[] for _ in range(self.n_states)]
         states, read = np.nonzero(self.table >= 0)
-        for state, byte, to in zip(states.tolist(), read.tolist(), self.table[states, read].tolist(), strict=True):
+        for state, byte, to in zip(
+            states.tolist(), read.tolist(), self.table[states, read].tolist(), strict=True
+        ):
             edges[state].append((byte, to))
         return edges
 
@@ -140,7 +142,12 @@ class ByteNodes:
         return self._within(node, 0, lower, upper, {})
 
     def _within(
-        self, node: int, at: int, lower: bytes | None, upper: bytes | None, known: dict[tuple[int, int, bool, bool], int]
+        self,
+        node: int,
+        at: int,
+        lower: bytes | None,
+        upper: bytes | None,
+        known: dict[tuple[int, int, bool, bool], int],
     ) -> int:
         if lower is not None and at == len(lower):
             lower = None
@@ -214,7 +221,9 @@ def literal_automaton(texts: Iterable[bytes]) -> ByteAutomaton:
     """The automaton that accepts exactly these texts."""
     nodes = ByteNodes()
     words = sorted(set(texts))
-    return nodes.automaton(trie(words, lambda end, labels, to: nodes.node(end, dict(zip(labels, to, strict=True)))))
+    return nodes.automaton(
+        trie(words, lambda end, labels, to: nodes.node(end, dict(zip(labels, to, strict=True))))
+    )
 
 
 def union(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:

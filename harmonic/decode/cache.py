@@ -49,6 +49,7 @@ class SlotCache(Cache):
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self._end
 
+    @torch.inference_mode()
     def spread(self, source: int, length: int) -> None:
         """Copies the first `length` positions of slot `source` to every slot: the shared prefix."""
         for buffer in (*self._keys, *self._values):

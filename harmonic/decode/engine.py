@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonic.decode.automaton import RowProgram
+from harmonic.decode.program import RowProgram
 from harmonic.decode.cache import Reader
 from harmonic.decode.noise import gumbel
 

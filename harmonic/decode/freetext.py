@@ -77,6 +77,6 @@ def _framed(opening: bytes, closing: bytes) -> tuple[NDArray[np.int32], NDArray[
 def _check_size(n_edges: int, max_bytes: int, subject: str) -> None:
     if n_edges > MOST_EDGES:
         raise HarmonicError(
-            f"{subject}: text of up to {max_bytes} bytes makes {n_edges} edges in this vocabulary, at most {MOST_EDGES} "
-            "are kept. Shorten the column's texts, leave it out, or use a base model with a smaller vocabulary."
+            f"{subject}: text of up to {max_bytes} bytes makes {n_edges} edges in this vocabulary, more than "
+            f"{MOST_EDGES}. Shorten the column's texts, leave it out, or use a base model with a smaller vocabulary."
         )

@@ -24,10 +24,9 @@ _CLOCKS = {"minute": 0, "second": 0, "millisecond": 3, "microsecond": 6}
 _MONTHS = {28: (2,), 30: (4, 6, 9, 11), 31: (1, 3, 5, 7, 8, 10, 12)}
 _EXACT = Context(prec=5000)
 
-# What a text may hold besides plain characters, and how many bytes of the text a first byte stands for.
 _ESCAPED = b'"\\bfnrt'
 # Places inside a character or an escape, in the order in which bytes lead from one to the next.
-TEXT_STATES = ("tail3", "f4", "f0", "tail2", "ed", "e0", "tail1", "escape", "u", "u0", "u00", "u001", "u000", "between")
+TEXT_STATES = tuple("tail3 f4 f0 tail2 ed e0 tail1 escape u u0 u00 u001 u000 between".split())
 BETWEEN = TEXT_STATES.index("between")
 
 
@@ -58,15 +57,14 @@ def language_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
     """The automaton of a segment whose form has a language, its literals left out."""
     if form.language == "text":
         if not form.quoted:
-            raise HarmonicError(f"Column {column.label!r}: a codec must write text in quotes, else it has no end.")
+            raise HarmonicError(
+                f"Column {column.label!r}: a codec must write text in quotes, else it has no end."
+            )
         return _text_automaton(form.prefix.encode(), form.suffix.encode(), column.max_bytes)
     nodes = ByteNodes()
     quote = b'"' if form.quoted else b""
     after = nodes.text(quote + form.suffix.encode(), nodes.end)
-    if form.language == "datetime":
-        word = _datetime(nodes, column, after)
-    else:
-        word = _number(nodes, column, after)
+    word = (_datetime if form.language == "datetime" else _number)(nodes, column, after)
     if word == DEAD:
         raise HarmonicError(
             f"Column {column.label!r}: no {column.kind} lies within {column.lower} and {column.upper} with "
@@ -111,7 +109,9 @@ def _magnitudes(nodes: ByteNodes, low: int, high: int, places: int, after: int) 
         return _whole(nodes, first, last, _fraction(nodes, low_rest, high_rest, places, after))
     result = _whole(nodes, first, first, _fraction(nodes, low_rest, unit - 1, places, after))
     result = nodes.union(result, _whole(nodes, last, last, _fraction(nodes, 0, high_rest, places, after)))
-    return nodes.union(result, _whole(nodes, first + 1, last - 1, _fraction(nodes, 0, unit - 1, places, after)))
+    return nodes.union(
+        result, _whole(nodes, first + 1, last - 1, _fraction(nodes, 0, unit - 1, places, after))
+    )
 
 
 def _whole(nodes: ByteNodes, low: int, high: int, after: int) -> int:
@@ -126,10 +126,12 @@ def _whole(nodes: ByteNodes, low: int, high: int, after: int) -> int:
 
 def _padded(nodes: ByteNodes, low: int, high: int, width: int, after: int) -> int:
     """Integers from low to high, each written with `width` digits."""
-    at = {bounds: after for bounds in _BOUNDS}
+    at = dict.fromkeys(_BOUNDS, after)
     for first, last in reversed(list(zip(f"{low:0{width}}", f"{high:0{width}}", strict=True))):
         at = {
-            bounds: nodes.node(False, {_ZERO + digit: at[then] for digit, then in _digits(bounds, first, last)})
+            bounds: nodes.node(
+                False, {_ZERO + digit: at[then] for digit, then in _digits(bounds, first, last)}
+            )
             for bounds in _BOUNDS
         }
     return at[True, True]
@@ -139,7 +141,7 @@ def _fraction(nodes: ByteNodes, low: int, high: int, places: int, after: int) ->
     """Fractions from low to high in units of 10 ** -places: nothing, or a point and digits, the last not a zero."""
     lows, highs = (f"{low:0{places}}", f"{high:0{places}}") if places else ("", "")
     # What follows a digit that is not zero (the number may end there), and what follows a zero (it may not).
-    ends, goes_on = {bounds: after for bounds in _BOUNDS}, dict.fromkeys(_BOUNDS, DEAD)
+    ends, goes_on = dict.fromkeys(_BOUNDS, after), dict.fromkeys(_BOUNDS, DEAD)
     for at in range(places - 1, -1, -1):
         more = {
             bounds: nodes.node(
@@ -154,7 +156,10 @@ def _fraction(nodes: ByteNodes, low: int, high: int, places: int, after: int) ->
         goes_on = more
         # Ending here means zeros from here on: too low while still on a lower bound that has digits left.
         may_end = {bounds: not bounds[0] or not lows[at:].strip("0") for bounds in _BOUNDS}
-        ends = {bounds: nodes.union(after, more[bounds]) if may_end[bounds] else more[bounds] for bounds in _BOUNDS}
+        ends = {
+            bounds: nodes.union(after, more[bounds]) if may_end[bounds] else more[bounds]
+            for bounds in _BOUNDS
+        }
     result = nodes.node(False, {ord("."): goes_on[True, True]}) if places else DEAD
     return result if low > 0 else nodes.union(after, result)
 
@@ -254,7 +259,7 @@ def _text_automaton(prefix: bytes, suffix: bytes, max_bytes: int) -> ByteAutomat
 def text_moves() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(moves, costs) of a JSON string's inside, int32 [n_places, 256]: the next place or -1, bytes of text begun.
 
-    Well-formed UTF-8 as in The Unicode Standard, table 3-7; escapes as json.dumps(text, ensure_ascii=False) writes them.
+    Well-formed UTF-8 as in The Unicode Standard, table 3-7; escapes as json.dumps(text, ensure_ascii=False) has them.
     """
     moves = np.full((len(TEXT_STATES), 256), -1, dtype=np.int32)
     costs = np.zeros_like(moves)

@@ -3,8 +3,8 @@
 What enters is a segment's form, its column and a tokenizer; what leaves is the automaton of exactly those ids that the
 tokenizer gives the segment's texts, for training saw no others. Literals, and languages of few words, are encoded in
 whole. Numbers and dates have too many words: their tokens are walked through the byte automaton, and one token may
-follow another where the tokenizer itself puts it there (`Joints`). Free text keeps every reading of its bytes. What was
-lifted is checked against the tokenizer before anyone decodes with it: drawn ids encode to themselves, words are accepted.
+follow another where the tokenizer itself puts it there (`Joints`). Free text keeps every reading of its bytes. What is
+lifted goes through the tokenizer before anyone decodes with it: drawn ids encode to themselves, words are accepted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,11 +28,8 @@ from harmonic.prompt.rows import SegmentForm
 from harmonic.prompt.tokens import TextTokenizer
 from harmonic.table.schema import Column
 
-ENUMERATED = 256
-"""Languages of at most so many words are encoded word by word."""
-RESCUED = 50_000
-"""Languages of at most so many words are encoded word by word where neighbouring tokens do not settle them."""
-_CHECKS = 24
+_CHECKS = (24, 400)
+"""So many words and drawn paths go through the tokenizer: where digits are all alike to it, and where not."""
 _STREAM = 31
 _SAMPLES = ("", "a", "0", " b", "-", "Ab, c", 'say "yes"', "1.5 Straße", "東京")
 _LOG = logging.getLogger(__name__)
@@ -41,15 +38,27 @@ _LOG = logging.getLogger(__name__)
 class Compiler:
     """Compiles segments for one tokenizer and keeps what it has compiled."""
 
+    enumerated = 256
+    """Languages of at most so many words are encoded word by word."""
+    rescued = 50_000
+    """Languages of at most so many words are encoded word by word where neighbouring tokens do not settle them."""
+
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
-        self._vocabulary = Vocabulary(tokenizer.token_bytes)
+        self._vocabulary = Vocabulary(_without_twins(tokenizer))
         self._joints = Joints(tokenizer, self._vocabulary)
         self._segments: dict[tuple[object, ...], TokenAutomaton] = {}
 
     def segment(self, form: SegmentForm, column: Column) -> TokenAutomaton:
         """`compile_segment` with this compiler's tokenizer."""
-        facts = (column.kind, column.lower, column.upper, column.decimals, column.resolution, column.max_bytes)
+        facts = (
+            column.kind,
+            column.lower,
+            column.upper,
+            column.decimals,
+            column.resolution,
+            column.max_bytes,
+        )
         key = (form, *facts)
         if key not in self._segments:
             self._segments[key] = self._compile(form, column)
@@ -65,15 +74,15 @@ class Compiler:
         nodes = TokenNodes()
         root = self._add_words(nodes, literal_texts(form), subject)
         if form.language == "text":
-            root = nodes.union(root, self._add_text(nodes, form, column, subject))
-        elif form.language is not None:
+            return self._compile_text(nodes, root, form, column)
+        if form.language is not None:
             root = nodes.union(root, self._add_language(nodes, language_automaton(form, column), subject))
         elif root == NONE:
             raise HarmonicError(
                 f"{subject}: no training row holds a value, so there is nothing to decode. "
                 "Declare the column constant or leave it out."
             )
-        return nodes.automaton(root, exact=form.language != "text")
+        return nodes.automaton(root)
 
     # Words encoded in whole.
 
@@ -83,9 +92,9 @@ class Compiler:
     def _encode(self, texts: Sequence[str], subject: str) -> list[list[int]]:
         """The ids of texts; raises HarmonicError where they do not say what was encoded."""
         encoded = self.tokenizer.encode_batch(list(texts))
-        known = self._vocabulary.texts
+        known = self.tokenizer.token_bytes
         for text, ids in zip(texts, encoded, strict=True):
-            said = b"".join([known[token] for token in ids])
+            said = b"".join([known[token] or b"" for token in ids])
             if said != text.encode():
                 raise HarmonicError(
                     f"{subject}: {text!r} comes out of this tokenizer as {said.decode(errors='replace')!r}. "
@@ -98,53 +107,43 @@ class Compiler:
 
     def _add_language(self, nodes: TokenNodes, automaton: ByteAutomaton, subject: str) -> int:
         """The node of a language of numbers or dates."""
-        if automaton.n_words <= ENUMERATED:
+        if automaton.n_words <= self.enumerated:
             return self._add_words(nodes, _texts(automaton.words()), subject)
         root = add_walks(nodes, automaton, self.tokenizer, self._vocabulary, self._joints)
         problem = self._find_problem(nodes, root, automaton)
         if problem is None:
             return root
-        if automaton.n_words > RESCUED:
+        if automaton.n_words > self.rescued:
             raise HarmonicError(
                 f"{subject}: {problem} Its tokens depend on more than their neighbours. Narrow the column's bounds to "
-                f"at most {RESCUED} values, or use a base model with another tokenizer."
+                f"at most {self.rescued} values, or use a base model with another tokenizer."
             )
         _LOG.warning("%s: %s All %d values are encoded instead.", subject, problem, automaton.n_words)
         return self._add_words(nodes, _texts(automaton.words()), subject)
 
-    def _add_text(self, nodes: TokenNodes, form: SegmentForm, column: Column, subject: str) -> int:
-        """The node of a free text in quotes."""
-        frame = [(form.prefix + '"').encode(), ('"' + form.suffix).encode()]
+    def _compile_text(
+        self, nodes: TokenNodes, literals: int, form: SegmentForm, column: Column
+    ) -> TokenAutomaton:
+        """The automaton of a free text in quotes and of literals."""
+        subject = f"Column {column.label!r}"
+        before, after = (form.prefix + '"').encode(), ('"' + form.suffix).encode()
+        bodies = [json.dumps(text, ensure_ascii=False)[1:-1].encode() for text in _SAMPLES]
         words = [
-            frame[0] + json.dumps(text, ensure_ascii=False)[1:-1].encode() + frame[1]
-            for text in _SAMPLES
+            before + body + after
+            for text, body in zip(_SAMPLES, bodies, strict=True)
             if len(text.encode()) <= column.max_bytes
         ]
-        head, length = common_head(words, len(frame[0]), self.tokenizer, self._vocabulary)
-        rest = frame[0][length:]
-        root = add_free_text(nodes, self._readers, rest, frame[1], column.max_bytes, subject)
-        root = nodes.add_path(head, root)
-        automaton = nodes.automaton(root, exact=False)
+        head = common_head(words, len(before), self.tokenizer, self._vocabulary)
+        rest = before[len(self._vocabulary.text(head)) :]
+        root = add_free_text(nodes, self._vocabulary, rest, after, column.max_bytes, subject)
+        lifted = nodes.automaton(nodes.union(literals, nodes.add_path(head, root)), exact=False)
         for word, ids in zip(words, self._encode(_texts(words), subject), strict=True):
-            if not automaton.accepts(ids):
-                raise HarmonicError(f"{subject}: {word.decode()!r} cannot be decoded with this tokenizer.")
-        return root
-
-    @cached_property
-    def _readers(self) -> Vocabulary:
-        """The vocabulary without second tokens of the same bytes (the byte tokens of Llama 2)."""
-        first: dict[bytes, int] = {}
-        twins: dict[bytes, list[int]] = {}
-        for token, text in enumerate(self._vocabulary.texts):
-            if text and first.setdefault(text, token) != token:
-                twins.setdefault(text, [first[text]]).append(token)
-        kept: list[bytes | None] = list(self._vocabulary.texts)
-        for text, tokens in twins.items():
-            ids = self.tokenizer.encode(text.decode("utf-8", errors="ignore"))
-            chosen = ids[0] if len(ids) == 1 and ids[0] in tokens else tokens[0]
-            for token in tokens:
-                kept[token] = text if token == chosen else None
-        return Vocabulary(kept)
+            if not lifted.accepts(ids):
+                raise HarmonicError(
+                    f"{subject}: {word.decode()!r} cannot be put together from the tokens of this tokenizer. "
+                    "Leave the column out, or use a base model with another tokenizer."
+                )
+        return lifted
 
     def _find_problem(self, nodes: TokenNodes, root: int, automaton: ByteAutomaton) -> str | None:
         """What goes wrong when words and drawn ids go through the tokenizer; None if nothing does."""
@@ -152,12 +151,13 @@ class Compiler:
             return "no value can be put together from its tokens."
         lifted = nodes.automaton(root)
         rng = np.random.default_rng([0, _STREAM])
-        words = _texts({automaton.draw(rng) for _ in range(_CHECKS)})
+        n_checks = _CHECKS[not self._joints.are_regular]
+        words = _texts(automaton.draw(rng) for _ in range(n_checks))
         for word, ids in zip(words, self.tokenizer.encode_batch(words), strict=True):
             if not lifted.accepts(ids):
                 return f"the tokenizer's ids of {word!r} were not found."
-        drawn = [lifted.draw(rng) for _ in range(_CHECKS)]
-        texts = _texts(b"".join(self._vocabulary.texts[token] for token in ids) for ids in drawn)
+        drawn = [lifted.draw(rng) for _ in range(n_checks)]
+        texts = _texts(map(self._vocabulary.text, drawn))
         for text, ids, own in zip(texts, drawn, self.tokenizer.encode_batch(texts), strict=True):
             if ids != own:
                 return f"{text!r} was put together from other ids than the tokenizer's."
@@ -184,6 +184,27 @@ def lift(automaton: ByteAutomaton, tokenizer: TextTokenizer, subject: str = "A s
     Raises HarmonicError, naming `subject`, if the tokenizer cannot be followed.
     """
     return compiler_for(tokenizer).lift(automaton, subject)
+
+
+def _without_twins(tokenizer: TextTokenizer) -> list[bytes | None]:
+    """The bytes of each id; None too for ids that are never given because another has the same bytes.
+
+    Sentencepiece vocabularies hold the characters below 128 twice: as such, and as bytes.
+    """
+    kept = list(tokenizer.token_bytes)
+    known: dict[bytes, list[int]] = {}
+    if len(set(kept)) == len(kept) - kept.count(None) + (None in kept):
+        return kept
+    for token, text in enumerate(kept):
+        if text:
+            known.setdefault(text, []).append(token)
+    for text, tokens in known.items():
+        if len(tokens) > 1:
+            ids = tokenizer.encode(text.decode("utf-8", errors="ignore"))
+            chosen = ids[-1] if ids and ids[-1] in tokens else tokens[0]
+            for token in tokens:
+                kept[token] = text if token == chosen else None
+    return kept
 
 
 def _texts(words: Iterable[bytes]) -> list[str]:

@@ -112,11 +112,15 @@ def chain(
     and if nothing closes the row.
     """
     if not len(close) or any(part.accepting[0] for part in segments):
-        raise HarmonicError("A row's segments and its ending must hold at least one token. Correct the codec.")
+        raise HarmonicError(
+            "A row's segments and its ending must hold at least one token. Correct the codec."
+        )
     parts = [*([fixed(open)] if len(open) else []), *segments, fixed(close)]
     first = -1 if len(open) else 0
     names = list(names or map(str, range(len(segments))))
-    labels = (["the opening"] if first else []) + [f"column {name!r}" for name in names] + ["the end of the row"]
+    labels = (
+        (["the opening"] if first else []) + [f"column {name!r}" for name in names] + ["the end of the row"]
+    )
     # A part's start is merged into the ends of the part before it, but for the very first.
     bases = np.cumsum([0, *(part.n_states - 1 for part in parts)])
     linked = [

@@ -20,7 +20,7 @@ import torch
 from harmonic.decode.automaton import TokenAutomaton
 from harmonic.decode.cache import Reader
 from harmonic.decode.engine import Choice, Engine, Job, Usage
-from harmonic.decode.lift import compile_segment
+from harmonic.decode.lift import compiler_for
 from harmonic.decode.program import RowProgram, chain
 from harmonic.errors import HarmonicError
 from harmonic.prompt.instructions import Instruction, write_instruction
@@ -63,11 +63,12 @@ class Grammar:
 
     def segment(self, index: int, last: bool) -> TokenAutomaton:
         """The automaton of a modelled column's segment."""
-        return compile_segment(self.codec.form(index, last), self.codec.columns[index], self.tokenizer)
+        return compiler_for(self.tokenizer).segment(self.codec.form(index, last), self.codec.columns[index])
 
     def _chain(self, order: tuple[int, ...]) -> RowProgram:
         segments = [self.segment(index, place == len(order) - 1) for place, index in enumerate(order)]
-        return chain(segments, close=self._close, open=self._open)
+        names = [self.codec.columns[index].label for index in order]
+        return chain(segments, self._close, self._open, names)
 
     @cached_property
     def longest(self) -> int:
@@ -97,14 +98,14 @@ class Sampler:
         *,
         context_length: int,
         slots: int = 64,
-        choice: Choice = Choice(),
+        choice: Choice | None = None,
         max_attempts: int = 10,
     ) -> None:
         self.model = model
         self.grammar = grammar
         self.context_length = context_length
         self.slots = slots
-        self.choice = choice
+        self.choice = choice or Choice()
         self.max_attempts = max_attempts
 
     def prompt(

@@ -24,6 +24,10 @@ class Vocabulary:
         self.ids = np.flatnonzero(self.lengths > 0)
         self._masks = self._byte_sets()
 
+    def text(self, ids: Sequence[int]) -> bytes:
+        """The bytes of ids, one after another."""
+        return b"".join(self.texts[token] for token in ids)
+
     def over(self, alphabet: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The ids, sorted, all of whose bytes are in the alphabet (bool [256])."""
         return np.setdiff1d(self.ids, self.holding(~alphabet), assume_unique=True)
@@ -31,13 +35,17 @@ class Vocabulary:
     def walk(self, ids: NDArray[np.int64], table: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32 [n_states, n_ids]: the state after reading each token from each state of a table, or -1."""
         n_states = len(table)
-        sink = np.append(table, np.full((1, 256), -1, dtype=np.int32), axis=0)
+        # One more state, in which tokens stay that have left the language.
+        steps = np.full((n_states + 1, 256), n_states, dtype=np.int32)
+        steps[:-1] = np.where(table >= 0, table, n_states)
+        flat = steps.ravel()
         at = np.repeat(np.arange(n_states, dtype=np.int32)[None, :], len(ids), axis=0)
         lengths = self.lengths[ids]
         for place in range(int(lengths.max(initial=0))):
             going = np.flatnonzero(lengths > place)
-            read = self._bytes[self._starts[ids[going]] + place]
-            at[going] = sink[at[going], read[:, None]]
+            read = self._bytes[self._starts[ids[going]] + place].astype(np.int32)
+            at[going] = flat.take((at[going] << 8) + read[:, None])
+        at[at == n_states] = -1
         return np.ascontiguousarray(at.T)
 
     def holding(self, alphabet: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -73,4 +81,3 @@ class Vocabulary:
             np.bitwise_or.reduceat(np.where(self._bytes >> 6 == quarter, bits, np.uint64(0)), starts)
             for quarter in range(4)
         ]
-

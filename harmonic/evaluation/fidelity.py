@@ -70,7 +70,13 @@ class Fidelity:
 
 
 def measure_fidelity(
-    tables: Mapping[str, Codes], *, seed: int, c2st_rows: int, c2st_repeats: int, progress: Progress
+    tables: Mapping[str, Codes],
+    *,
+    seed: int,
+    c2st_rows: int,
+    c2st_repeats: int,
+    n_jobs: int,
+    progress: Progress,
 ) -> Fidelity:
     """Against the holdout, of `tables` by "real", "synthetic", "holdout" and "independent"."""
     holdout, rivals = tables["holdout"], ("synthetic", "real", "independent")
@@ -78,11 +84,11 @@ def measure_fidelity(
     shapes = [shape_errors(holdout, tables[name]) for name in rivals]
     trends = [trend_errors(holdout, tables[name]) for name in rivals]
     progress("fidelity: two-sample test")
+    key = [seed, STREAM_C2ST]
     boosted = [
-        c2st(holdout, tables[name], seed, STREAM_C2ST, max_rows=c2st_rows, n_repeats=c2st_repeats)
-        for name in rivals
+        c2st(holdout, tables[name], seed=key, max_rows=c2st_rows, n_repeats=c2st_repeats) for name in rivals
     ]
-    linear = [c2st_linear(holdout, tables[name], seed, STREAM_C2ST, max_rows=c2st_rows) for name in rivals]
+    linear = [c2st_linear(holdout, tables[name], seed=key, max_rows=c2st_rows) for name in rivals]
     return Fidelity(
         shape=_beside([shape_figure(errors) for errors in shapes]),
         trend=_beside([trend_figure(errors) for errors in trends]),

@@ -53,6 +53,7 @@ def column_picture(column: ColumnFidelity) -> str:
     return _level_picture(column) if column.overlay.labels else _amount_picture(column)
 
 
+@matplotlib.rc_context(STYLE)
 def _amount_picture(column: ColumnFidelity) -> str:
     canvas, axes = _canvas(3.4, 1.9)
     shape = column.overlay
@@ -67,6 +68,7 @@ def _amount_picture(column: ColumnFidelity) -> str:
     return _svg(canvas, f"column-{column.label}", f"{column.label}: holdout and synthetic rows")
 
 
+@matplotlib.rc_context(STYLE)
 def _level_picture(column: ColumnFidelity) -> str:
     shape = column.overlay
     n = len(shape.labels)
@@ -82,9 +84,10 @@ def _level_picture(column: ColumnFidelity) -> str:
     return _svg(canvas, f"column-{column.label}", f"{column.label}: holdout and synthetic rows")
 
 
+@matplotlib.rc_context(STYLE)
 def trend_picture(trends: Trends) -> str:
-    """Heat map of the pair errors: the darker a cell, the more the pair differs between holdout and synthetic."""
-    errors = np.array(trends.error)
+    """Heat map of the pair errors beyond those of real training rows: the darker, the more a pair differs."""
+    errors = np.maximum(0.0, np.array(trends.error) - np.array(trends.noise_floor))
     kept = np.sort(np.argsort(-errors.max(axis=0), kind="stable")[:MAX_HEAT])
     errors, labels = errors[np.ix_(kept, kept)], [_short(trends.labels[i]) for i in kept]
     n = len(kept)
@@ -95,7 +98,7 @@ def trend_picture(trends: Trends) -> str:
             share = float(errors[i, j]) / scale
             axes.add_patch(Rectangle((j, i), 1, 1, facecolor=MADE, alpha=share, edgecolor="none"))
             axes.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor=FAINT, linewidth=0.6))
-            if errors[i, j] >= 0.1:
+            if errors[i, j] >= 0.095:
                 axes.text(j + 0.5, i + 0.5, f"{100 * errors[i, j]:.0f}", ha="center", va="center", fontsize=7)
     axes.set_xlim(0, max(1, n - 1))
     axes.set_ylim(n, 1)
@@ -107,6 +110,7 @@ def trend_picture(trends: Trends) -> str:
     return _svg(canvas, "trends", "Differences of pair trends between holdout and synthetic rows")
 
 
+@matplotlib.rc_context(STYLE)
 def utility_picture(utility: Utility) -> str:
     """Bars of the headline score by source, with intervals; lines mark real rows and marginals by class."""
     metric = utility.headline
@@ -117,7 +121,7 @@ def utility_picture(utility: Utility) -> str:
         axes.barh(place, value, height=0.6, color=MADE if is_made else REAL, alpha=0.85 if is_made else 0.4)
         if figure.low is not None and figure.high is not None:
             axes.plot([figure.low, figure.high], [place, place], color=INK, linewidth=1.4)
-        axes.text(max(0.0, value, figure.high or 0.0), place, f"  {number(figure.value)}", va="center")
+        axes.text(max(0.0, value, figure.high or 0.0), place, f"   {number(figure.value)}", va="center")
         if source in ("real", "class_conditional"):
             axes.axvline(value, color=SOFT, linewidth=1, linestyle="--" if source == "real" else ":")
     axes.set_yticks(range(len(shown)), [SOURCE_NAMES[source] for source, _ in shown])
@@ -129,6 +133,7 @@ def utility_picture(utility: Utility) -> str:
     return _svg(canvas, "utility", "Scores of models trained on each source")
 
 
+@matplotlib.rc_context(STYLE)
 def training_picture(training: Sequence[Mapping[str, Any]]) -> str:
     """Loss by step, on training and on validation rows; empty text where the log holds neither."""
     canvas, axes = _canvas(6.2, 2.4)
@@ -150,16 +155,15 @@ def training_picture(training: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
-    with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(canvas)
-        return canvas, canvas.add_subplot()
+    canvas = Canvas(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(canvas)
+    return canvas, canvas.add_subplot()
 
 
 def _svg(canvas: Canvas, name: str, description: str) -> str:
     """The picture as an <svg> element; ids carry a salt of their own, as many pictures share a page."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+    with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the page's fonts draw the text, not matplotlib's
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()

@@ -79,6 +79,7 @@ class NearRow:
     distance: float
     equal: tuple[str, ...]
     """Labels of the columns in which both rows are the same."""
+    unequal: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -288,10 +289,12 @@ def _near_rows(
     for row, train_row, distance in zip(asked.tolist(), rows.tolist(), distances.tolist(), strict=True):
         made, real = tables.synthetic.cells[row], tables.real.cells[train_row]
         same = (made == real) | (np.isnan(made) & np.isnan(real))
-        equal = tuple(
-            column.label for column, is_same in zip(tables.real.columns, same, strict=True) if is_same
+        labels = [column.label for column in tables.real.columns]
+        equal, unequal = (
+            tuple(label for label, is_same in zip(labels, same, strict=True) if is_same == wanted)
+            for wanted in (True, False)
         )
-        found.setdefault(row, NearRow(row, train_row, distance, equal))
+        found.setdefault(row, NearRow(row, train_row, distance, equal, unequal))
         if len(found) == N_NEAREST:
             break
     return tuple(found.values())
@@ -307,7 +310,8 @@ def _leaks(found: Privacy) -> list[str]:
         if found.p_values[name] < ALARM:
             leaks.append(
                 f"{copies.n_synthetic:,} generated rows ({_percent(copies.synthetic.value)}) {what}; "
-                f"of the holdout rows {_percent(copies.holdout.value)} do."
+                f"of the holdout rows {_percent(copies.holdout.value)} do, and of the training rows "
+                f"{_percent(copies.twins.value)} one another."
             )
     if found.p_values["membership"] < ALARM:
         leaks.append(
@@ -327,10 +331,20 @@ def _verdict(found: Privacy, leaks: tuple[str, ...]) -> str:
     """Never "anonymous": what was found, or above which size something would have been found."""
     if leaks:
         return "Leakage found. " + " ".join(leaks)
+    copies = found.copies
+    natural = max(copies.holdout.value or 0.0, copies.twins.value or 0.0)
+    repeats = (
+        f" {copies.n_synthetic:,} rows equal a training row, no more than chance allows where "
+        f"{_percent(natural)} of the real rows repeat one another."
+        if copies.n_synthetic
+        else ""
+    )
     limits = [f"{_percent(found.copies.synthetic.high)} copied rows"]
     if found.membership.is_defined:
         limits.append(f"a membership AUC of {found.membership.high:.2f}")
-    return f"No leakage found above {' and '.join(limits)} (95 % limits). Other attacks may find more."
+    return (
+        f"No leakage found above {' and '.join(limits)} (95 % limits).{repeats} Other attacks may find more."
+    )
 
 
 def _percent(share: float | None) -> str:

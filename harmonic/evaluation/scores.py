@@ -50,7 +50,7 @@ def regression_scores(truth: Floats, predicted: Floats, weights: Floats) -> dict
     spread = weights @ centred**2 / totals - means**2
     squared = weights @ (truth - predicted) ** 2 / totals
     with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = np.where(spread > 1e-12 * np.abs(truth).max() ** 2, 1 - squared / spread, np.nan)
+        r2 = np.where(spread > (1e-13 * np.abs(truth).max()) ** 2, 1 - squared / spread, np.nan)
     return {"r2": r2, "mae": weights @ np.abs(truth - predicted) / totals}
 
 

@@ -26,13 +26,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, Progress, percentile_interval, undefined
 from harmonic.evaluation.scores import bootstrap_weights, classification_scores, regression_scores
-from harmonic.evaluation.twosample import linear_features
+from harmonic.evaluation.twosample import linear_features, tree_features
 from harmonic.table.schema import Column, Schema, Task
 
 STREAM_MODELS, STREAM_BOOTSTRAP = 521, 522
 MODELS = ("linear", "forest", "boosting")
 """Logistic or ridge regression, a random forest, histogram-based boosted trees."""
-N_TREES = 200
+N_TREES, N_ROUNDS = 200, 100
 HEADLINE: dict[Task, str] = {"binary": "auc", "multiclass": "auc", "regression": "r2"}
 METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("auc", "f1_macro", "f1_weighted", "balanced_accuracy"),
@@ -103,9 +103,9 @@ def measure_utility(
     weights = bootstrap_weights(len(test), n_draws, np.random.default_rng([seed, STREAM_BOOTSTRAP]))
     draws: dict[str, Draws] = {}
     for name, table in sources.items():
-        progress(f"utility: training on {name.replace('_', ' ')} rows")
         train = _labelled(table, target)
         if len(train):
+            progress(f"utility: training on {name.replace('_', ' ')} rows")
             draws[name] = _score_models(train, test, target, schema.task, weights, seed, n_jobs)
     return _collect(draws, {name: len(table) for name, table in sources.items()}, test, target, schema.task)
 
@@ -175,15 +175,13 @@ def _labelled(table: Codes, target: Column) -> Codes:
     return table.take(np.flatnonzero(~np.isnan(table.cells[:, table.index(target)])))
 
 
-def _score_models(
-    train: Codes, test: Codes, target: Column, task: Task, weights: Floats, seed: int, n_jobs: int
-) -> Draws:
+def _score_models(train: Codes, test: Codes, target: Column, task: Task, weights: Floats, seed: int) -> Draws:
     position = train.index(target)
     others = np.arange(len(train.columns)) != position
     train_x, test_x = _without(train, others), _without(test, others)
     train_y, test_y = train.measures[:, position], test.measures[:, position]
     flat = linear_features(train_x, train_x), linear_features(test_x, train_x)
-    plain = train_x.measures, test_x.measures
+    plain = tree_features(train_x.measures, test_x.measures)
     state = int(np.random.default_rng([seed, STREAM_MODELS]).integers(2**31))
     scores: Draws = {}
     for name, model in _models(task, train_y, train_x.is_level, state, n_jobs).items():
@@ -199,14 +197,17 @@ def _score_models(
     return scores
 
 
-def _models(
-    task: Task, target: Floats, is_level: NDArray[np.bool_], state: int, n_jobs: int
-) -> dict[str, Any]:
+def _models(task: Task, target: Floats, is_level: NDArray[np.bool_], state: int) -> dict[str, Any]:
     """The three models; where the training rows hold one value of the target, three times that value."""
     if len(np.unique(target)) < 2:
         dummy = DummyRegressor() if task == "regression" else DummyClassifier()
         return dict.fromkeys(MODELS, dummy)
-    boosting = {"categorical_features": is_level, "early_stopping": False, "random_state": state}
+    boosting = {
+        "max_iter": N_ROUNDS,
+        "categorical_features": is_level,
+        "early_stopping": False,
+        "random_state": state,
+    }
     forest = {"n_estimators": N_TREES, "n_jobs": n_jobs, "random_state": state}
     if task == "regression":
         return {

@@ -56,8 +56,8 @@ def measure_validity(
 ) -> Validity:
     """Of `frames` and `codes` by "real", "synthetic", "holdout"."""
     synthetic = frames["synthetic"]
-    problems = validate(synthetic, schema)
-    n_valid = len(synthetic) - len({problem.row for problem in problems if problem.row is not None})
+    problems = [problem for problem in validate(synthetic, schema) if problem.row >= 0]
+    n_valid = len(synthetic) - len({problem.row for problem in problems})
     n_generated = len(synthetic) + sum(rejects.values())
     gaps, control = (_missing_gaps(frames[name], frames["real"], schema) for name in ("synthetic", "holdout"))
     worst = int(gaps.argmax()) if len(gaps) else 0

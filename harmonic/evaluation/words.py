@@ -134,13 +134,13 @@ def summarize(report: Report) -> str:
 
 def _validity_lines(report: Report) -> list[str]:
     validity = report.validity
-    worst = f"  most {percent(validity.missing_most.value)} in {validity.missing_column!r}"
+    largest = f"most: {validity.missing_column}" if validity.missing_column else "most"
     return [
         _line("Validity", "synthetic", "95 % interval", "real", ""),
         _figure_line("valid rows", validity.valid, as_percent=True),
         _figure_line("rows with a twin", validity.duplicates, as_percent=True),
-        _figure_line("missing rates, mean gap", validity.missing, as_percent=True)
-        + (worst if validity.missing_column else ""),
+        _figure_line("gap of missing rates", validity.missing, as_percent=True),
+        _figure_line(f"  {largest}"[:24], validity.missing_most, as_percent=True),
     ]
 
 

@@ -10,10 +10,9 @@ what was saved reads back as it was.
 from __future__ import annotations
 
 import inspect
+import logging
 import resource
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, PrinterCallback
-from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from harmonic.config import BudgetSection
@@ -38,6 +37,7 @@ from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, count_trainable, lora_config
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
+from harmonic.model.quiet import quiet
 from harmonic.model.vendor import build, check_keys
 from harmonic.model.visits import Padding, Visits, VisitSet, measure
 from harmonic.model.watch import WHOLE, Stop, Watch, interruptible
@@ -46,13 +46,14 @@ from harmonic.prompt.instructions import IGNORED, Tokens
 _LEAN_BYTES = 1 << 29
 """Largest logits of a micro-batch that the CPU's own loss holds at once; above, TRL's chunked one takes over."""
 _RESULT = "result.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
     """What training did. Losses are (step, nats a label token); memory in bytes, of this process at its peak."""
 
-    adapter: str
+    adapter: Path
     steps: int
     planned_steps: int
     best_step: int
@@ -64,6 +65,16 @@ class FinetuneResult:
     val_losses: list[tuple[int, float]]
     peak_memory: int
     trainable: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the adapter's place, as plain JSON data."""
+        return {key: value for key, value in asdict(self).items() if key != "adapter"}
+
+    @classmethod
+    def from_json(cls, adapter: Path, data: Mapping[str, Any]) -> FinetuneResult:
+        """The result that `to_json` wrote."""
+        curves = {key: [(step, loss) for step, loss in data[key]] for key in ("train_losses", "val_losses")}
+        return cls(adapter=adapter, **{**data, **curves})
 
 
 def finetune(
@@ -91,10 +102,10 @@ def finetune(
     _check_base(loaded, method, lora_settings, budget, val)
     args = _arguments(loaded, folder, settings, seed, has_val=bool(val))
     adapter_config = lora_config(lora_settings, loaded.model) if method == "lora" else None
-    limit = min(loaded.context, settings.get("max_length") or loaded.context)
+    limit = min(loaded.context_length, settings.get("max_length") or loaded.context_length)
     plan = _plan(loaded, train, limit, folder, method, settings, lora_settings, budget, seed, resume)
     if (folder / _RESULT).is_file() and (out / "adapter").is_dir():
-        return FinetuneResult(**read_json(folder / _RESULT))
+        return FinetuneResult.from_json(out / "adapter", read_json(folder / _RESULT))
     tokens = _tokens_by_step(measure(train, plan.visits, limit, "Training instruction"), plan)
     if val:
         measure(val, len(val), limit, "Validation instruction")
@@ -102,7 +113,7 @@ def finetune(
         tokens, minutes=budget.minutes, patience=budget.patience, is_validated=bool(val), is_shown=progress
     )
     args.max_steps = plan.steps
-    with explained(folder), _quiet():
+    with explained(folder), quiet():
         trainer = _Trainer(loaded, args, VisitSet(train, plan.visits), val, adapter_config, watch)
         trainable = count_trainable(trainer.model)
         before = fingerprints(trained_tensors(trainer.model))
@@ -116,7 +127,7 @@ def finetune(
         save_adapter(trainer, out / "adapter", loaded.note, before)
     result = _result(trainer, watch, plan, out / "adapter", trainable)
     if trainer.is_world_process_zero():
-        write_json(folder / _RESULT, asdict(result))
+        write_json(folder / _RESULT, result.to_json())
         for left in folder.glob("checkpoint-*"):
             remove(left)
     return result
@@ -154,7 +165,7 @@ class _Trainer(SFTTrainer):
         self.eval_dataset = VisitSet(val, len(val)) if val else None
         self.processing_class = None  # else a copy of the tokenizer lies in every checkpoint
         self.remove_callback(PrinterCallback)
-        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self._vocab_size = int(base.config.get_text_config().vocab_size)
         self._is_lean = (
             loaded.device.type == "cpu"
@@ -278,7 +289,7 @@ def _arguments(
             f"Key 'save_steps' in [train]: value {given['save_steps']!r}, but with validation the best state is kept, "
             f"so each validation saves (eval_steps = {every!r}). Leave it out."
         )
-    with _quiet():
+    with quiet():
         return build("train", SFTConfig, {**defaults, **given}, {**ours, "num_train_epochs": 1})
 
 
@@ -301,10 +312,7 @@ def _check_base(
             f'Leave out [{section}], or set method = "lora".'
         )
     if budget.patience is not None and not val:
-        raise HarmonicError(
-            f"Key 'patience' in [budget]: value {budget.patience}, but there are no validation rows to be patient "
-            "about. Set [split] val, or leave it out."
-        )
+        _log.info("No validation rows: [budget] patience = %d has nothing to wait for.", budget.patience)
 
 
 def _plan(
@@ -331,12 +339,15 @@ def _plan(
         "seed": seed,
     }
     plan = saved_plan(folder, wish, shape.per_step, resume)
+    PartialState().wait_for_everyone()  # nobody writes a plan while another process looks for one
     if plan is None:
         mean = float(np.mean(sample_lengths(train, limit)))
         pace = 0.0
         if budget.minutes is not None:
             pace = measure_pace(loaded, method, lora_settings, round(mean), shape.batch).seconds
         steps, visits = plan_steps(budget, shape, train.per_pass, mean, pace)
+        # Clocks differ between processes, and all must take the same number of steps.
+        steps, visits = broadcast_object_list([steps, visits])
         plan = Plan(steps, visits, shape.per_step, wish)
         if PartialState().is_main_process:
             save_plan(folder, plan)
@@ -366,30 +377,17 @@ def _result(trainer: _Trainer, watch: Watch, plan: Plan, adapter: Path, trainabl
     if trainer.accelerator.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
     return FinetuneResult(
-        adapter=str(adapter),
+        adapter=adapter,
         steps=state.global_step,
         planned_steps=plan.steps,
         best_step=(state.best_global_step if state.best_model_checkpoint else None) or state.global_step,
         tokens=int(watch.tokens[state.global_step - 1]),
         seconds=round(watch.seconds, 3),
         stop=watch.stop,
-        train_losses=[(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry],
+        train_losses=[(int(entry["step"]), entry["loss"]) for entry in state.log_history if "loss" in entry],
         val_losses=[
-            (entry["step"], entry["eval_loss"]) for entry in state.log_history if "eval_loss" in entry
+            (int(entry["step"]), entry["eval_loss"]) for entry in state.log_history if "eval_loss" in entry
         ],
         peak_memory=peak,
         trainable=trainable,
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The libraries' own warnings and bars off: what matters of them is an error of ours."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(level)

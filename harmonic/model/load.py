@@ -7,7 +7,6 @@ only, no code from the checkpoint, a causal language model, a fast tokenizer, an
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from bitsandbytes.nn import Linear4bit
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -32,6 +33,7 @@ from harmonic.model.identity import (
     weight_files,
     weights_digest,
 )
+from harmonic.model.quiet import quiet
 from harmonic.model.vendor import build
 from harmonic.prompt.tokens import TextTokenizer
 
@@ -40,8 +42,6 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_FILES = ["*.json", "*.jinja", "*.safetensors"]
 _UNBOUNDED = 2**31 - 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Without a compiled 4-bit kernel for CPUs bitsandbytes warns at import, also where nothing is 4-bit.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class LoadedModel:
     """identity.weights_digest of the base."""
     device: torch.device
     dtype: torch.dtype
-    context: int
+    context_length: int
     """The most tokens that prompt and rows may have together."""
     quantization: Mapping[str, Any] | None = None
     adapter: Path | None = None
@@ -97,20 +97,11 @@ def load_model(
     note = BaseNote(base, weights_digest(files), revision, dict(quantization) if quantization else None)
     top = Path(adapter) if adapter is not None else None
     source = folder if top is None else _check_adapter(top, note, folder)
-    model = AutoModelForCausalLM.from_pretrained(
-        source,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        dtype=precision,
-        quantization_config=quantizer,
-        device_map={"": place} if quantizer is not None else None,
-    )
-    if quantizer is None:
-        model.to(place)
-    _check_vocabulary(model, tokenizer, base)
-    if top is not None and (top / ADAPTER_CONFIG).is_file():
-        model = _with_adapter(model, top, trainable)
+    with quiet():
+        model = _read_weights(source, precision, quantizer, place)
+        _check_vocabulary(model, tokenizer, base)
+        if top is not None and (top / ADAPTER_CONFIG).is_file():
+            model = PeftModel.from_pretrained(model, top, is_trainable=trainable, use_safetensors=True)
     text_config = model.config.get_text_config().to_dict()
     return LoadedModel(
         model=model.eval(),
@@ -121,7 +112,7 @@ def load_model(
         digest=note.digest,
         device=place,
         dtype=precision,
-        context=text_config.get("max_position_embeddings") or _UNBOUNDED,
+        context_length=text_config.get("max_position_embeddings") or _UNBOUNDED,
         quantization=note.quantization,
         adapter=top,
     )
@@ -205,7 +196,7 @@ def _check_folder(folder: Path, base: str) -> list[Path]:
     named = set(config.get("architectures") or causal)
     if not causal & named:
         raise HarmonicError(
-            f"Base {base!r}: {', '.join(sorted(named)) or kind!r} is not a causal language model, which writes text "
+            f"Base {base!r}: {', '.join(sorted(named)) or str(kind)} is not a causal language model, which writes text "
             "from left to right. Take a base such as Llama, Qwen, Mistral or 'nano'."
         )
     return weight_files(folder)
@@ -229,10 +220,34 @@ def _check_adapter(adapter: Path, loaded: BaseNote, folder: Path) -> Path:
     return folder
 
 
-def _with_adapter(model: Any, adapter: Path, trainable: bool) -> Any:
-    from peft import PeftModel
+def _read_weights(
+    source: Path, dtype: torch.dtype, quantizer: BitsAndBytesConfig | None, device: torch.device
+) -> Any:
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        dtype=dtype,
+        quantization_config=quantizer,
+        device_map={"": device} if quantizer is not None else None,
+    )
+    if quantizer is None:
+        return model.to(device)
+    if device.type == "cpu":
+        _keep_unpacked(model)
+    return model
 
-    return PeftModel.from_pretrained(model, adapter, is_trainable=trainable, use_safetensors=True)
+
+def _keep_unpacked(model: Any) -> None:
+    """Keeps bitsandbytes from repacking 4-bit weights at the first evaluation on CPUs with AVX512-BF16.
+
+    Repacked, scales are rounded, gradients no longer pass (training after a validation would stand still, without a
+    word), and layers whose width is no multiple of 64, as nano's, fail.
+    """
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _check_vocabulary(model: Any, tokenizer: TextTokenizer, base: str) -> None:

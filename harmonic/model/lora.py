@@ -75,7 +75,7 @@ def _refuse_embeddings(config: LoraConfig, model: Any) -> None:
         for name, module in model.named_modules()
         if any(module is end for end in ends)
     }
-    listed = config.target_modules if isinstance(config.target_modules, set) else set()
+    listed: set[str] = config.target_modules if isinstance(config.target_modules, set) else set()
     for key, given in (("target_modules", listed), ("modules_to_save", set(config.modules_to_save or ()))):
         caught = sorted(name for name in given if name.rpartition(".")[2] in names)
         if caught:

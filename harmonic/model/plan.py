@@ -1,8 +1,8 @@
 """The plan of a training: how many steps its budget buys, settled once and kept.
 
-What enters is a base, its instructions and the settings; what leaves is a `Plan`, written into trainer/ before the first
-step. A resumed training reads it back, so that a budget in minutes buys no other number of steps on a second look, and
-is refused if it wants something else than it began with.
+What enters is a base, its instructions and the settings; what leaves is a `Plan`, written into trainer/ before the
+first step. A resumed training reads it back, so that a budget in minutes buys no other number of steps on a second
+look, and is refused if it wants something else than it began with.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import TrainingArguments
 
 from harmonic.config import BudgetSection
@@ -59,7 +60,9 @@ class Plan:
 
 def training_shape(settings: Mapping[str, Any], world: int = 1) -> Shape:
     """How training proceeds under these [train] keys in `world` processes."""
-    values = {field.name: field.default for field in fields(TrainingArguments)} | dict(settings)
+    values: dict[str, Any] = {field.name: field.default for field in fields(TrainingArguments)} | dict(
+        settings
+    )
     return Shape(
         batch=int(values["per_device_train_batch_size"]),
         accumulation=int(values["gradient_accumulation_steps"]),
@@ -93,7 +96,7 @@ def plan_steps(
     return steps, visits if visits is not None else steps * shape.per_step
 
 
-def sample_lengths(train: Visits, limit: int) -> np.ndarray:
+def sample_lengths(train: Visits, limit: int) -> NDArray[np.int64]:
     """Lengths in tokens of the first instructions of a pass, int64. Raises HarmonicError for one over `limit`."""
     return measure(train, min(train.per_pass, _SAMPLED), limit, "Training instruction")
 
@@ -103,7 +106,8 @@ def saved_plan(folder: Path, wish: Mapping[str, Any], per_step: int, resume: boo
 
     Raises HarmonicError if there is one and nothing is resumed, or if it is another training's.
     """
-    mend_folder(folder) if folder.is_dir() else None
+    if folder.is_dir():
+        mend_folder(folder)
     if not (folder / _FILE).is_file():
         return None
     if not resume:

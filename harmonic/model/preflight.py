@@ -22,6 +22,7 @@ from harmonic.errors import HarmonicError
 from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, as_trained, count_trainable, lora_config
 from harmonic.model.plan import Shape, plan_steps, training_shape
+from harmonic.model.quiet import quiet
 
 FLOPS_A_WEIGHT: Mapping[Method, int] = {"lora": 4, "full": 6}
 _PROBE_FLOPS = 4e11  # some seconds on one core
@@ -47,7 +48,7 @@ class Preflight:
     visits: int
     tokens: int
     longest: int
-    context: int
+    context_length: int
     trainable: int
     weights: int
     seconds: float
@@ -60,7 +61,7 @@ class Preflight:
         return "\n".join(
             [
                 f"Training: {self.steps:,} steps, {self.visits:,} instructions, {self.tokens:,} tokens",
-                f"Longest instruction: {self.longest:,} of {self.context:,} tokens of context",
+                f"Longest instruction: {self.longest:,} of {self.context_length:,} tokens of context",
                 f"Weights: {self.weights:,}, of which {self.trainable:,} train",
                 f"Expected on {self.device}: {_duration(self.seconds)} ({how}), {_size(self.memory)} of memory",
             ]
@@ -88,9 +89,9 @@ def preflight(
             "Training: there are no instructions. Give a table with at least two training rows."
         )
     longest, mean = int(max(lengths)), float(sum(lengths)) / len(lengths)
-    if longest > loaded.context:
+    if longest > loaded.context_length:
         raise HarmonicError(
-            f"Instructions: the longest has {longest} tokens, the model's context {loaded.context}. "
+            f"Instructions: the longest has {longest} tokens, the model's context {loaded.context_length}. "
             "Use the codec 'compact', fewer examples or rows in [prompt], or leave out long text columns."
         )
     shape = training_shape(train_settings or {}, world)
@@ -102,7 +103,7 @@ def preflight(
         visits=visits,
         tokens=tokens,
         longest=longest,
-        context=loaded.context,
+        context_length=loaded.context_length,
         trainable=pace.trainable,
         weights=count_weights(loaded),
         seconds=tokens / world * pace.seconds,
@@ -119,7 +120,7 @@ def measure_pace(
     flops = FLOPS_A_WEIGHT[method] * count_weights(loaded)
     rows = max(1, min(batch, int(_PROBE_FLOPS / flops / length)))
     config = lora_config(lora_settings, loaded.model) if method == "lora" else None
-    with as_trained(loaded.model, method, config) as model:
+    with quiet(), as_trained(loaded.model, method, config) as model:
         trainable = count_trainable(model)
         if loaded.device.type == "cpu" and flops * length * rows > _PROBE_FLOPS:
             return Pace(flops / (_UTILIZATION * _matrix_speed(loaded)), False, trainable)

@@ -69,7 +69,8 @@ class Watch(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {"seconds": self.seconds, "stop": self.stop}}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        saved = state.stateful_callbacks.get(type(self).__name__, {}).get("attributes", {})
+        states: Any = state.stateful_callbacks
+        saved = states.get(type(self).__name__, {}).get("attributes", {})
         self._before = saved.get("seconds", 0.0) if state.global_step else 0.0
         self._started = self._last_line = time.monotonic()
         self._first_step = state.global_step

@@ -59,7 +59,7 @@ class PriorSettings:
 
 
 Parents = tuple[tuple[int, ...], ...]
-"""For each column the numbers of the columns it was made from, in schema order; no cycles. Hidden causes are left out."""
+"""For each column the numbers of those it was made from, hidden causes left out; there are no cycles."""
 
 
 def sample_table(

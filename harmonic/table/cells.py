@@ -70,7 +70,9 @@ def from_rows(rows: Sequence[Row], schema: Schema, *, seed: int = 0, first_row: 
         raise HarmonicError(
             f"Row {wrong}: has {len(rows[wrong])} cells, expected {width}, one a modelled column."
         )
-    cells = dict(zip(schema.modelled, zip(*rows, strict=True), strict=True)) if rows else {}
+    cells: dict[Column, Sequence[str | None]] = {}
+    if len(rows):
+        cells = dict(zip(schema.modelled, zip(*rows, strict=True), strict=True))
     return assemble(
         [_outside(column, cells, len(rows), seed, first_row) for column in schema.columns], schema
     )
@@ -121,7 +123,7 @@ def _wider(column: Column, texts: np.ndarray) -> Column:
 def locate(frame: pd.DataFrame, schema: Schema) -> dict[Hashable, int]:
     """Where each column of the schema stands in `frame`. Raises HarmonicError where one is absent or doubled."""
     names = list(frame.columns)
-    positions = {name: position for position, name in enumerate(names)}
+    positions: dict[Hashable, int] = {name: position for position, name in enumerate(names)}
     if len(positions) < len(names):
         doubled = sorted({repr(name) for name in names if names.count(name) > 1})
         raise HarmonicError(f"Columns {', '.join(doubled)}: stand more than once in the table. Rename them.")
@@ -151,6 +153,7 @@ def validate(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
 
 
 def _about(name: Hashable, row: int, value: Any, what: str) -> Problem:
+    value = value.item() if isinstance(value, np.generic) else value
     where = f"value {value!r} in row {row} " if row >= 0 else ""
     return Problem(name, row, value, f"Column {name!r}: {where}{what}.")
 
@@ -164,8 +167,8 @@ def _column_problems(series: pd.Series, column: Column) -> list[Problem]:
             wrong[code] = problem
     if _missing_is_wrong(column):
         wrong[-1] = "is missing, which the training rows never are"
-    rows = np.flatnonzero(np.isin(codes, list(wrong))) if wrong else []
-    return [_about(column.name, int(row), series.iloc[row], wrong[int(codes[row])]) for row in rows]
+    rows = np.flatnonzero(np.isin(codes, list(wrong))).tolist() if wrong else []
+    return [_about(column.name, row, series.iloc[row], wrong[int(codes[row])]) for row in rows]
 
 
 def _missing_is_wrong(column: Column) -> bool:

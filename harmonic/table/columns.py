@@ -43,7 +43,7 @@ def decode_column(texts: Sequence[str | None] | np.ndarray, column: Column) -> p
         raise HarmonicError(message) from error
 
 
-def _culprit(uniques: Sequence[str], codes: np.ndarray, column: Column) -> tuple[int, str]:
+def _culprit(uniques: Sequence[str] | np.ndarray, codes: np.ndarray, column: Column) -> tuple[int, str]:
     for code, text in enumerate(uniques):
         try:
             dtypes.build([text], np.zeros(1, dtype=np.int64), column)
@@ -173,7 +173,9 @@ def _date_text(value: Any, column: Column) -> str:
     if isinstance(dtype, pd.DatetimeTZDtype):
         return _moment_texts(pd.DatetimeIndex([pd.Timestamp(value).tz_convert(dtype.tz)]), column)[0]
     if isinstance(dtype, pd.PeriodDtype):
-        return _moment_texts(pd.DatetimeIndex([pd.Period(value, dtype.freq).to_timestamp()]), column)[0]
+        return _moment_texts(pd.DatetimeIndex([pd.Period(value, column.dtype[7:-1]).to_timestamp()]), column)[
+            0
+        ]
     moment = dates.parse(value, column.pattern) if isinstance(value, str) else value
     return dates.iso_texts(np.array([np.datetime64(moment, "us")]), column.resolution)[0]
 

@@ -45,7 +45,8 @@ def iso_texts(moments: np.ndarray, resolution: str) -> list[str]:
     """ISO texts, cut at `resolution`, of a datetime64[us] array without NaT. Raises ValueError beyond year 9999."""
     if len(moments) and (moments.min() < _FIRST_YEAR or moments.max() > _LAST_YEAR):
         raise ValueError("lies outside the years 1 to 9999")
-    texts = np.datetime_as_string(moments.astype("M8[us]"), unit=_NUMPY_UNITS[resolution])
+    unit: Any = _NUMPY_UNITS[resolution]
+    texts = np.datetime_as_string(moments.astype("M8[us]"), unit=unit)
     return [str(text).replace("T", " ") for text in texts.tolist()]
 
 
@@ -130,7 +131,7 @@ def outside(moments: np.ndarray, dtype: Any, resolution: str) -> pd.DatetimeInde
     index = pd.DatetimeIndex(moments)
     if isinstance(target, pd.DatetimeTZDtype):
         return _zoned(index, target, resolution).as_unit(target.unit)
-    return index.astype(target)
+    return pd.DatetimeIndex(index.astype(target))
 
 
 def _zoned(index: pd.DatetimeIndex, target: pd.DatetimeTZDtype, resolution: str) -> pd.DatetimeIndex:

@@ -64,8 +64,9 @@ class Texts:
     """A file as texts: every cell a str or None (missing), with what was guessed on the way."""
 
     frame: pd.DataFrame
+    separator: str = ","
+    has_header: bool = True
     decisions: list[str] = field(default_factory=list)
-    decimal: str = "."
 
 
 def read_texts(
@@ -75,26 +76,24 @@ def read_texts(
     separator: str | None = None,
     encoding: str | None = None,
     header: bool | None = None,
-    columns: Sequence[Hashable] | None = None,
+    names: Sequence[Hashable] | None = None,
 ) -> Texts:
     """The file's cells as texts under its column names. Raises HarmonicError with the remedy.
 
-    `header=False`: the first line is data, named `columns` or "column_1", ...; None: decided by looking at it.
+    `header=False`: the first line is data, named `names` or "column_1", ...; None: decided by looking at it.
     """
     decisions: list[str] = []
     text = _decode(data, name, encoding, decisions)
     separator, spaced = _separator(text, separator, decisions)
-    table = _parse(text, name, separator, spaced)
-    names = [str(cell) for cell in table.iloc[0]]
+    rows = _parse(text, name, separator, spaced)
     if header is None:
-        header = not _is_data(names)
+        header = not _is_data(rows[0])
         if not header:
             decisions.append(
                 "Line 1 holds numbers only: read as data, columns are named column_1, column_2, ..."
             )
-    frame = table.iloc[1:].reset_index(drop=True) if header else table
-    frame.columns = pd.Index(_names(names, header, columns, name))
-    return Texts(frame, decisions)
+    frame = _framed(rows[1:] if header else rows, _names(rows[0], header, names, name))
+    return Texts(frame, separator, header, decisions)
 
 
 def unzipped(data: bytes) -> bytes:
@@ -146,29 +145,35 @@ def _width(lines: Sequence[str], separator: str) -> int:
     return widths.pop() if len(widths) == 1 else 0
 
 
-def _parse(text: str, name: str, separator: str, spaced: bool) -> pd.DataFrame:
-    options: dict[str, Any] = {"sep": separator, "header": None, "dtype": str, "keep_default_na": False}
-    options |= {"na_filter": False, "skipinitialspace": spaced, "encoding_errors": "strict"}
-    first = next(csv.reader(io.StringIO(text), delimiter=separator), [])
+def _parse(text: str, name: str, separator: str, spaced: bool) -> list[list[str]]:
+    """The lines as equally many cells each; empty lines are skipped, but for tables of one column."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced)
+    rows: list[list[str]] = []
     try:
-        table = pd.read_csv(io.StringIO(text), skip_blank_lines=len(first) > 1, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise HarmonicError(
-            f"File {name!r}: {reason}. Pass the right `separator` or mend the line."
-        ) from None
-    return _full(table, name)
+        for row in reader:
+            if not row and (not rows or len(rows[0]) > 1):
+                continue
+            rows.append(row or [""])
+            if len(row or [""]) != len(rows[0]):
+                raise HarmonicError(
+                    f"File {name!r}: line {reader.line_num} has {len(row)} fields, line 1 has {len(rows[0])}. "
+                    "Pass the right `separator` or mend the line."
+                )
+    except csv.Error as error:
+        raise HarmonicError(f"File {name!r}: line {reader.line_num}: {error}. Mend the line.") from None
+    return rows
 
 
-def _full(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Refuses lines with fewer fields than the first: pandas would fill them up without a word."""
-    short = np.flatnonzero(table.isna().any(axis=1).to_numpy())
-    if len(short):
-        raise HarmonicError(
-            f"File {name!r}: line {int(short[0]) + 1} has fewer fields than the {table.shape[1]} of the widest line. "
-            "Pass the right `separator` or mend the line."
-        )
-    return table.astype(object)
+def _framed(rows: list[list[str]], names: list[Hashable]) -> pd.DataFrame:
+    """An object frame of texts."""
+    columns: dict[int, np.ndarray] = {}
+    cells = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    for position, values in enumerate(cells):
+        columns[position] = np.empty(len(rows), dtype=object)
+        columns[position][:] = values
+    frame = pd.DataFrame(columns, dtype=object)
+    frame.columns = pd.Index(names)
+    return frame
 
 
 def _is_data(names: Sequence[str]) -> bool:
@@ -177,15 +182,15 @@ def _is_data(names: Sequence[str]) -> bool:
     return numeric and (len({*names}) < len(names) or any("." in cell for cell in names))
 
 
-def _names(names: list[str], header: bool, columns: Sequence[Hashable] | None, name: str) -> list[Hashable]:
-    if columns is not None:
-        if len(columns) != len(names):
+def _names(first: list[str], header: bool, names: Sequence[Hashable] | None, name: str) -> list[Hashable]:
+    if names is not None:
+        if len(names) != len(first):
             raise HarmonicError(
-                f"File {name!r}: has {len(names)} columns, but {len(columns)} names were given."
+                f"File {name!r}: has {len(first)} columns, but {len(names)} names were given."
             )
-        return list(columns)
+        return list(names)
     found: list[Hashable] = (
-        list(names) if header else [f"column_{position + 1}" for position in range(len(names))]
+        list(first) if header else [f"column_{position + 1}" for position in range(len(first))]
     )
     doubled = list(dict.fromkeys(cell for cell in found if found.count(cell) > 1))
     if doubled:
@@ -209,11 +214,13 @@ def typed(
     """
     overrides = overrides or {}
     frame, decisions = texts.frame, []
-    values = {name: frame.iloc[:, position].to_numpy() for position, name in enumerate(frame.columns)}
+    values: dict[Hashable, np.ndarray] = {
+        name: frame.iloc[:, position].to_numpy() for position, name in enumerate(frame.columns)
+    }
     markers = {name: _declared(overrides.get(name, {}), missing) for name in values}
     if missing is None:
         decisions = infer_markers(values, markers)
-    decimal = _decimal(values, markers, decisions)
+    decimal = "." if texts.separator == "," else _decimal(values, markers, decisions)
     columns = []
     for name, cells in values.items():
         kept = overrides.get(name, {}).get("dtype")
@@ -266,14 +273,17 @@ def infer_markers(
 def _decimal(
     values: Mapping[Hashable, np.ndarray], markers: Mapping[Hashable, Any], decisions: list[str]
 ) -> str:
-    """The decimal comma, where columns hold numbers with a comma and none with a point."""
+    """The decimal comma, where columns hold numbers with a comma and none with a point.
+
+    Not asked of comma-separated files: there "1,234" is more likely a thousand and some.
+    """
     commas = []
     for name, cells in values.items():
         present = [cell for cell in pd.unique(cells) if cell not in markers[name]]
         swapped = [cell.replace(",", ".") for cell in present if "." not in cell]
-        if present and len(swapped) == len(present) and any("," in cell for cell in present):
-            if all(NUMBER.fullmatch(cell) for cell in swapped):
-                commas.append(str(name))
+        has_commas = len(swapped) == len(present) and any("," in cell for cell in present)
+        if has_commas and all(NUMBER.fullmatch(cell) for cell in swapped):
+            commas.append(str(name))
     if commas:
         decisions.append(
             f"Commas are read as decimal points in: {', '.join(commas)} (dtype = 'str' keeps the texts)."
@@ -302,7 +312,7 @@ def typed_column(
     )
     series = pd.Series(values).reindex(range(len(present) + 1)) if (codes < 0).any() else pd.Series(values)
     result = series.take(np.where(codes < 0, len(present), codes)).reset_index(drop=True)
-    return result if dtype in (None, "str") else result.astype(dtype)
+    return result if dtype in (None, "str") else result.astype(pd.api.types.pandas_dtype(dtype))
 
 
 def _converted(present: list[str], decimal: str, has_missing: bool) -> Any:
@@ -329,4 +339,6 @@ def _integers(values: list[int], texts: list[str], has_missing: bool) -> Any:
     wide = "UInt64" if high >= 2**63 else "Int64"
     if not has_missing:
         return np.array(values, dtype=wide.lower())
-    return pd.array(values, dtype=wide if max(-low, high) >= _EXACT_FLOAT else "float64")
+    if max(-low, high) < _EXACT_FLOAT:
+        return np.array(values, dtype="float64")
+    return pd.Series(values, dtype=pd.api.types.pandas_dtype(wide)).array

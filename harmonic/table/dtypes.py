@@ -35,6 +35,8 @@ def dtype_name(dtype: Any) -> str:
     """The text from which `pandas_dtype` makes the same dtype again ("category" alone needs more)."""
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
+    if isinstance(dtype, pd.ArrowDtype):
+        return f"Arrow {dtype}"
     if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
         return f"string[{dtype.storage}]"
     return str(dtype)
@@ -76,6 +78,11 @@ def element_of(values: Any, name: Hashable) -> str:
         raise HarmonicError(
             f"Column {name!r}: holds values of the types {', '.join(types)}, of which one is expected. {_REMEDY}"
         )
+    if found == "datetime" and any(getattr(value, "tzinfo", None) for value in values):
+        raise HarmonicError(
+            f"Column {name!r}: holds zoned times as objects, a datetime64 dtype is expected. "
+            "Convert it with pandas.to_datetime(..., utc=True)."
+        )
     return _ELEMENTS[found]
 
 
@@ -104,7 +111,8 @@ def build(texts: Sequence[str], codes: np.ndarray, column: Column) -> pd.Series:
     """
     if column.dtype == "category":
         return _categorical(texts, codes, column)
-    return pd.Series(_take(_values(texts, column), codes, column), copy=False)
+    taken = _take(_values(texts, column), codes, column)
+    return pd.Series(taken, dtype=taken.dtype)  # said: pandas would guess str of objects
 
 
 def _categorical(texts: Sequence[str], codes: np.ndarray, column: Column) -> pd.Series:
@@ -150,15 +158,17 @@ def _values(texts: Sequence[str], column: Column, dtype: str | None = None) -> A
         return values
     kind = family_of(dtype)
     if kind == "datetime":
-        return dates.outside(dates.moments_of(texts), dtype, column.resolution)._data
+        return dates.outside(dates.moments_of(texts), dtype, column.resolution).array
     if kind == "period":
-        return pd.PeriodIndex(pd.DatetimeIndex(dates.moments_of(texts)), dtype=dtype)._data
+        return pd.PeriodIndex(pd.DatetimeIndex(dates.moments_of(texts)), dtype=dtype).array
     if kind == "timedelta":
         unit = dates.UNITS[column.resolution]
         return pd.array(np.array([int(text) * unit for text in texts], dtype="m8[us]").astype(dtype))
     plain = [_PLAIN[kind](text, column) for text in texts]
     target = pd.api.types.pandas_dtype(dtype)
-    return np.array(plain, dtype=target) if isinstance(target, np.dtype) else pd.array(plain, dtype=target)
+    if isinstance(target, np.dtype):
+        return np.array(plain, dtype=target)
+    return pd.Series(plain, dtype=target).array
 
 
 def _text(text: str, column: Column) -> str:

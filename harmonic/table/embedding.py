@@ -185,6 +185,8 @@ class PublishedEmbedding:
     levels: Mapping[Hashable, Sequence[str]]
 
     def points(self, cells: Cells) -> list[np.ndarray]:
+        if not self.columns:
+            return []
         return [np.column_stack([self._feature(column, cells[column.name]) for column in self.columns])]
 
     def _feature(self, column: Column, texts: np.ndarray) -> np.ndarray:

@@ -23,7 +23,8 @@ IDENTIFIER_STREAM = 101
 SEQUENCE = "1.."
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[A-Za-z]{2,}")
 _PHONE = re.compile(
-    r"(?=(?:[^0-9]*[0-9]){7,15}[^0-9]*$)(?:\+|00)?[0-9]{1,4}?[-. ]?(?:\([0-9]{1,5}\)[-. ]?)?[0-9]+(?:[-. /][0-9]+)+|\+[0-9]{7,15}"
+    r"(?=(?:[^0-9]*[0-9]){7,15}[^0-9]*$)(?=[+0(]|(?:[^0-9]*[0-9]){9})"  # how many digits, and how it begins
+    r"(?:(?:\+|00)?(?:[0-9]{1,4})?[-. ]?(?:\([0-9]{1,5}\)[-. ]?)?[0-9]+(?:[-. /][0-9]+)+|\+[0-9]{7,15})"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _HEX = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{8,64}")
@@ -65,7 +66,12 @@ def integer_pattern(values: Sequence[int], label: str, n_rows: int) -> str:
         return SEQUENCE if first else "0.."
     if named and rises and last - first + 1 <= 2 * n_rows:
         return SEQUENCE
-    return "9" * min(len(str(last)), 18) if named and first >= 0 else ""
+    return "9" * len(str(last)) if named and first >= 0 else ""
+
+
+def fitting(pattern: str, largest: int) -> str:
+    """The pattern with as many digits as numbers up to `largest` may all have."""
+    return pattern[: len(str(largest)) - 1] if set(pattern) == {"9"} else pattern
 
 
 def text_pattern(values: Sequence[str], label: str, n_rows: int) -> str:

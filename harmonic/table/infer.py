@@ -7,7 +7,6 @@ bounds, missing shares and decimals by those of the training rows alone: nothing
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -25,7 +24,6 @@ from harmonic.table.schema import Column, Schema
 
 __all__ = ["Policy", "infer_schema", "observe", "unseen_levels"]
 
-_LOG = logging.getLogger(__name__)
 _LONGEST_LABEL = 60
 
 
@@ -55,7 +53,8 @@ def infer_schema(
         columns.append(column)
         decisions.append(f"Column {column.label!r}: {column.kind}, {reason}.")
     schema = Schema(tuple(columns), target, title or "a table", tuple(decisions))
-    return _observe(schema, frame, policy)[0]
+    plain = replace(policy, rare_levels="keep", extremes="keep")  # these two speak of training rows
+    return _observe(schema, frame, plain)[0]
 
 
 def check_frame(frame: pd.DataFrame) -> None:
@@ -115,8 +114,6 @@ def observe(schema: Schema, train: pd.DataFrame, policy: Policy | None = None) -
         decisions.append(
             f"Bounds are the extremes of the training rows (extremes='keep'): {', '.join(bounded)}."
         )
-    for decision in decisions:
-        _LOG.info(decision)
     return schema.with_columns(schema.columns, *decisions)
 
 

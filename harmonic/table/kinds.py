@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ OVERRIDES = (
     "missing",
     "dtype",
 )
+_PLAIN_OVERRIDES = ("decimals", "resolution", "pattern")
 _MARKERS = ("", "NA", "nan", "null", "?", "<missing>")
 _LARGEST_WHOLE = 2**53
 _ROWS_PER_VALUE = 5
@@ -89,12 +90,13 @@ def facts_of(
     family = dtypes.family_of(**fields)
     codes, uniques = columns.distinct(series, name)
     moments = columns.moments_in(uniques)
+    shown = columns.moments_in(series.cat.categories) if fields["dtype"] == "category" else moments
     values = list(moments) if moments is not None else columns.listed(uniques)
     _check_finite(values, codes, name)
     return Facts(
         name=name, label=str(declared.get("label", label)), fields=fields, family=family, values=values,
         n_rows=len(series), n_missing=int((codes < 0).sum()), is_target=is_target, declared=declared,
-        resolution=str(declared.get("resolution") or _resolution(moments, values, family)),
+        resolution=str(declared.get("resolution") or _resolution(shown, values, family)),
         categories=_categories(series, fields, family),
     )  # fmt: skip
 
@@ -157,7 +159,9 @@ def infer_column(facts: Facts, policy: Policy) -> tuple[Column, str]:
     """The column that these facts make, and the reason as half a sentence."""
     base = _base(facts)
     kind, reason, extra = _decide(facts, policy)
-    column = Column(kind=kind, **{**base, **extra})  # type: ignore[arg-type]
+    chosen = {key: facts.declared[key] for key in _PLAIN_OVERRIDES if key in facts.declared}
+    fields: Any = {**base, **extra, **chosen, "kind": kind}
+    column = _canonical(Column(**fields), facts.declared)
     if kind not in _HOLDS or facts.family not in _HOLDS[kind]:
         raise HarmonicError(
             f"Column {facts.name!r}: kind {kind!r} was declared, but dtype {column.dtype!r} cannot hold it. "
@@ -183,12 +187,24 @@ def _base(facts: Facts) -> dict[str, Any]:
         "markers": _markers(facts),
         "declared": tuple(sorted(declared)),
     }
-    for key in ("lower", "upper", "decimals", "pattern"):
-        if key in declared:
-            fields[key] = declared[key] if key in ("decimals", "pattern") else str(declared[key])
-    if "levels" in declared:
-        fields["levels"] = tuple(map(str, declared["levels"]))
     return fields
+
+
+def _canonical(column: Column, declared: Mapping[str, Any]) -> Column:
+    """The column with the declared levels and bounds as canonical texts."""
+    try:
+        if "levels" in declared:
+            levels = tuple(columns.cell_text(level, column) for level in declared["levels"])
+            column = replace(column, levels=tuple(dict.fromkeys(levels)))
+        for key in ("lower", "upper"):
+            if key in declared:
+                bound: Any = {key: columns.cell_text(declared[key], column)}
+                column = replace(column, **bound)
+    except ValueError as error:
+        raise HarmonicError(
+            f"Column {column.name!r}: a declared level or bound {error}. Correct it."
+        ) from None
+    return column
 
 
 def _markers(facts: Facts) -> tuple[str, ...]:
@@ -229,6 +245,8 @@ def _decide_number(facts: Facts, policy: Policy) -> tuple[str, str, dict[str, An
     if whole and not facts.is_target and not facts.n_missing:
         integers = [int(value) for value in values]
         pattern = identifiers.integer_pattern(integers, facts.label, facts.n_rows)
+        if pattern and facts.family == "int" and facts.fields["dtype"] != "object":
+            pattern = identifiers.fitting(pattern, int(np.iinfo(facts.fields["dtype"].lower()).max))
         if pattern:
             return (
                 "identifier",
@@ -285,12 +303,11 @@ def _is_decimal(value: Any) -> bool:
 def _decide_text(facts: Facts, policy: Policy) -> tuple[str, str, dict[str, Any]]:
     values = [str(value) for value in facts.values]
     _check_unicode(facts.name, values)
-    if not facts.is_target:
-        pattern = identifiers.text_pattern(values, facts.label, facts.n_rows)
-        if pattern:
-            return "identifier", f"unique texts of the shape {pattern!r}; made afresh", {"pattern": pattern}
     if patterns := dates.patterns_of(values):
         return "datetime", _pattern_reason(patterns), _date_fields(values, patterns[0])
+    pattern = "" if facts.is_target else identifiers.text_pattern(values, facts.label, facts.n_rows)
+    if pattern:
+        return "identifier", f"texts of the shape {pattern!r}; made afresh", {"pattern": pattern}
     if _is_free_text(facts, policy):
         return "text", f"{facts.n_values} distinct texts in {facts.n_present} rows", {}
     return "categorical", f"{facts.n_values} distinct texts", {}

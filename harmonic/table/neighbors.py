@@ -158,7 +158,7 @@ class Neighbors:
 
 def nearest_of(block: np.ndarray, k: int) -> np.ndarray:
     """int64 [rows, k]: places of the k smallest finite values of each row, ties by place; -1 where fewer."""
-    n_rows, n_train = block.shape
+    n_rows = len(block)
     found = np.full((n_rows, k), -1, dtype=np.int64)
     limits = _limits(block, k)
     for row in range(n_rows):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harmonic.errors import HarmonicError
 from harmonic.table import columns, dates, dtypes, numbers
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Column
@@ -73,8 +75,13 @@ def _bounded(
     column: Column, present: np.ndarray, policy: Policy, said: list[str]
 ) -> tuple[Column, list[str]]:
     distinct = set(present)
-    key = str if column.kind == "datetime" else Decimal
-    lower, upper = min(distinct, key=key), max(distinct, key=key)
+    broken = next((text for text in distinct if "." in text), None) if column.kind == "integer" else None
+    if broken is not None:
+        raise HarmonicError(
+            f"Column {column.name!r}: value {broken} is not a whole number. Declare the column as decimal."
+        )
+    lower, upper = _extremes(column, distinct)
+    _check_bounds(column, lower, upper)
     if policy.extremes == "round":
         rounder = _round_dates if column.kind == "datetime" else _round_numbers
         lower, upper = rounder(lower, upper, column)
@@ -84,6 +91,33 @@ def _bounded(
     if "upper" not in column.declared:
         column = replace(column, upper=upper)
     return column, said
+
+
+def _extremes(column: Column, texts: Iterable[str]) -> tuple[str, str]:
+    """The lowest and the highest of these canonical texts; ISO dates sort as texts."""
+    ordered = sorted(texts) if column.kind == "datetime" else sorted(texts, key=Decimal)
+    return ordered[0], ordered[-1]
+
+
+def _check_bounds(column: Column, lower: str, upper: str) -> None:
+    """Raises HarmonicError where a training row lies beyond a bound that a person declared."""
+    for name, bound, extreme in (("lower", column.lower, lower), ("upper", column.upper, upper)):
+        if name not in column.declared or bound is None:
+            continue
+        if _extremes(column, (bound, extreme))[name == "upper"] != bound and extreme != bound:
+            raise HarmonicError(
+                f"Column {column.name!r}: value {extreme} lies beyond the declared {name} = {bound}. "
+                "Widen the bound or mend the cell."
+            )
+
+
+def _check_levels(column: Column, counts: Counter[str]) -> None:
+    unknown = sorted(set(counts) - set(column.levels))
+    if unknown:
+        raise HarmonicError(
+            f"Column {column.name!r}: value {unknown[0]!r} is none of the {len(column.levels)} declared levels. "
+            "Declare it as a level, or as missing."
+        )
 
 
 def _round_numbers(lower: str, upper: str, column: Column) -> tuple[str, str]:
@@ -124,6 +158,7 @@ def _levelled(
             f"Column {column.label!r}: {len(unused)} declared categories stand in no training row; kept out.",
         ]
     if "levels" in column.declared:
+        _check_levels(column, counts)
         return column, said
     levels = sorted(counts, key=lambda level: (-counts[level], level))
     rare = [level for level in levels if counts[level] < policy.min_level_count]
@@ -136,7 +171,9 @@ def _levelled(
 def _rare(
     column: Column, rare: list[str], policy: Policy, is_target: bool, said: list[str]
 ) -> tuple[Column, list[str]]:
-    what = f"Column {column.label!r}: fewer than {policy.min_level_count} training rows have each of {len(rare)} level(s)"
+    what = (
+        f"Column {column.label!r}: {len(rare)} level(s) in fewer than {policy.min_level_count} training rows"
+    )
     if policy.rare_levels == "keep":
         return column, [*said, f"{what}; kept (rare_levels='keep')."]
     if is_target or not _can_group(column):

@@ -40,7 +40,7 @@ class Column:
     missing: float = 0.0
     """Share of missing cells in the training rows; 0 means that missing never comes out."""
     levels: tuple[str, ...] = ()
-    """Canonical texts of the values: categorical (commonest first), boolean ("false", "true"), constant (at most one)."""
+    """Canonical texts: categorical (commonest first), boolean ("false", "true"), constant (one or none)."""
     lower: str | None = None
     upper: str | None = None
     """Bounds as canonical texts: integer, decimal, datetime."""
@@ -59,7 +59,7 @@ class Column:
     categories: tuple[str, ...] = ()
     """dtype == "category": canonical texts of all categories in their order, unused ones included."""
     element: str = ""
-    """dtype == "object": the Python type of the cells ("str", "bool", "int", "float", "Decimal", "date", "datetime")."""
+    """dtype == "object": the Python type of the cells (str, bool, int, float, Decimal, date, datetime)."""
     other: str = ""
     """categorical: the level that stands for every value outside `levels`; "" = there is none."""
     markers: tuple[str, ...] = ("",)

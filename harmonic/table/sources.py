@@ -8,23 +8,23 @@ a further file of the same table (a holdout, a sample) under a schema that is al
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from harmonic.errors import HarmonicError
 from harmonic.table import delimited
 from harmonic.table.cells import conform, locate
+from harmonic.table.dtypes import family
 from harmonic.table.infer import check_frame, infer_schema
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Column, Schema
-from harmonic.table.sheets import Sheet, read_sheet, sheet_frame
+from harmonic.table.sheets import Sheet, check_digest, packaged, read_sheet, sheet_frame
 
-_LOG = logging.getLogger(__name__)
+_PACKAGED = "sklearn:"
 _PARQUET = (".parquet", ".pq")
 
 Overrides = Mapping[Hashable, Mapping[str, Any]]
@@ -42,9 +42,9 @@ def read_table(
     separator: str | None = None,
     encoding: str | None = None,
     header: bool | None = None,
-    columns: Sequence[Hashable] | None = None,
+    names: Sequence[Hashable] | None = None,
 ) -> tuple[pd.DataFrame, Schema]:
-    """The table of a CSV or Parquet file (gzip or not), a DataFrame or a data sheet (*.toml), and its schema.
+    """The table of a CSV or Parquet file, a DataFrame, a data sheet (*.toml) or "sklearn:diabetes"; its schema.
 
     `missing` are texts that mean missing in every column, besides the empty cell of a CSV. `data_dir` is where a
     data sheet's files lie. Raises HarmonicError for whatever cannot be read, with the remedy.
@@ -53,6 +53,11 @@ def read_table(
         check_frame(source)
         frame, overrides = _without_markers(source, missing, overrides or {})
         return frame, infer_schema(frame, target=target, title=title, overrides=overrides, policy=policy)
+    if str(source).startswith(_PACKAGED):
+        source = packaged(str(source).removeprefix(_PACKAGED))
+        return read_table(
+            source, target=target, title=title, overrides=overrides, missing=missing, policy=policy
+        )
     path = Path(source)
     if path.suffix == ".toml":
         sheet = read_sheet(path)
@@ -70,7 +75,7 @@ def read_table(
             frame, target=target, title=title, overrides=overrides, missing=missing, policy=policy
         )
     texts = delimited.read_texts(
-        read_bytes(path), path.name, separator=separator, encoding=encoding, header=header, columns=columns
+        read_bytes(path), path.name, separator=separator, encoding=encoding, header=header, names=names
     )
     return _typed(texts, target=target, title=title, overrides=overrides, missing=missing, policy=policy)
 
@@ -84,8 +89,6 @@ def _typed(
     schema = infer_schema(frame, overrides=overrides, **given)
     columns = tuple(_marked(column, markers[column.name]) for column in schema.columns)
     decisions = (*texts.decisions, *guesses, *schema.decisions)
-    for decision in (*texts.decisions, *guesses):
-        _LOG.info(decision)
     return frame, replace(schema, columns=columns, decisions=decisions)
 
 
@@ -98,7 +101,10 @@ def _from_sheet(
 ) -> tuple[pd.DataFrame, Schema]:
     """A data sheet's table; arguments that were given stand above what the sheet declares."""
     found = sheet_frame(sheet, data_dir)
-    overrides: dict[Hashable, dict[str, Any]] = {name: dict(fields) for name, fields in sheet.columns.items()}
+    declared: dict[Hashable, dict[str, Any]] = {
+        name: dict(fields) for name, fields in (sheet.columns or {}).items()
+    }
+    overrides = {name: dict(fields) for name, fields in declared.items()}
     for name, fields in (given["overrides"] or {}).items():
         overrides[name] = {**overrides.get(name, {}), **fields}
     facts: dict[str, Any] = {
@@ -108,12 +114,22 @@ def _from_sheet(
         "overrides": overrides,
         "missing": sheet.missing if given["missing"] is None else given["missing"],
     }
+    plain, _ = _without_schema(found.content, sheet.missing, declared)
+    notes = check_digest(sheet, found, plain)
     if isinstance(found.content, delimited.Texts):
         frame, schema = _typed(found.content, **facts)
     else:
         frame, schema = read_table(found.content, **facts)
-    notes = found.check(frame)
     return frame, replace(schema, decisions=(*notes, *schema.decisions))
+
+
+def _without_schema(
+    content: delimited.Texts | pd.DataFrame, missing: Sequence[str], overrides: Overrides
+) -> tuple[pd.DataFrame, Any]:
+    """The parsed table as the sheet alone declares it: what its digest speaks of."""
+    if isinstance(content, delimited.Texts):
+        return delimited.typed(content, missing=missing, overrides=overrides)[:2]
+    return _without_markers(content, missing, overrides)
 
 
 def _without_markers(
@@ -128,7 +144,7 @@ def _without_markers(
             continue
         series = frame.iloc[:, position]
         text = series.astype("str") if series.dtype.kind == "f" else series  # "inf" names an infinity
-        result.isetitem(position, series.mask(text.isin(words)))
+        result.isetitem(position, series.mask(text.isin(words)).array)
         changed[name] = {**overrides.get(name, {}), "missing": words}
     return result, changed
 
@@ -158,7 +174,14 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix in _PARQUET
 
 
-def load_table(path: str | Path, schema: Schema) -> pd.DataFrame:
+def load_table(
+    path: str | Path,
+    schema: Schema,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+) -> pd.DataFrame:
     """A further CSV or Parquet file of the table that `schema` describes, in the schema's exact dtypes.
 
     Raises HarmonicError where a column is absent or a cell cannot be read as its column's kind.
@@ -167,24 +190,26 @@ def load_table(path: str | Path, schema: Schema) -> pd.DataFrame:
     if _is_parquet(path):
         return conform(read_parquet(path), schema)
     data = read_bytes(path)
-    texts = delimited.read_texts(data, path.name)
-    if len(texts.frame.columns) == len(schema.names) and "Line 1 holds numbers only" in " ".join(
-        texts.decisions
-    ):
-        texts = delimited.read_texts(data, path.name, header=False, columns=schema.names)
-    frame = texts.frame
+    texts = delimited.read_texts(data, path.name, separator=separator, encoding=encoding, header=header)
+    if not texts.has_header:
+        texts = delimited.read_texts(
+            data, path.name, separator=separator, encoding=encoding, header=False, names=schema.names
+        )
     by_text = {str(name): name for name in schema.names}
-    frame.columns = pd.Index([by_text.get(str(name), name) for name in frame.columns])
-    return conform(_unmarked(frame, schema), schema)
+    texts.frame.columns = pd.Index([by_text.get(str(name), name) for name in texts.frame.columns])
+    return conform(_unmarked(texts, schema), schema)
 
 
-def _unmarked(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Texts with every column's missing markers made missing."""
-    positions = locate(frame, schema)
-    result = frame.copy(deep=False)
+def _unmarked(texts: delimited.Texts, schema: Schema) -> pd.DataFrame:
+    """Texts with every column's missing markers made missing, and decimal commas made points."""
+    positions = locate(texts.frame, schema)
+    result = texts.frame.copy(deep=False)
     for column in schema.columns:
-        series = frame.iloc[:, positions[column.name]]
-        result.isetitem(positions[column.name], series.mask(series.isin(column.markers), None))
+        series = texts.frame.iloc[:, positions[column.name]]
+        series = series.mask(series.isin(column.markers), None)
+        if texts.separator != "," and family(column) in ("int", "float"):
+            series = series.str.replace(",", ".", regex=False)
+        result.isetitem(positions[column.name], series.array)
     return result
 
 
@@ -192,13 +217,19 @@ def to_csv_text(frame: pd.DataFrame, schema: Schema) -> str:
     """`frame` as CSV that `load_table` reads back: a missing cell is the column's first marker, else empty."""
     out = frame.copy(deep=False)
     positions = locate(frame, schema)
-    quoting = csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
     for column in schema.columns:
         series = frame.iloc[:, positions[column.name]]
         marker = column.markers[0] if column.markers else ""
         if marker and series.isna().any():
-            out.isetitem(positions[column.name], series.astype(object).where(series.notna(), marker))
-        if "str" in column.dtype or column.dtype in ("object", "category"):
-            if series.astype("str").str.contains("\r", regex=False, na=False).any():
-                quoting = csv.QUOTE_NONNUMERIC  # a lone carriage return would end the line for most readers
+            filled = series.astype(object).where(series.notna(), marker)
+            out.isetitem(positions[column.name], filled.array)
+        if _has_returns(series, column):
+            quoting = csv.QUOTE_NONNUMERIC  # a lone carriage return would end the line for most readers
     return out.to_csv(index=False, lineterminator="\n", quoting=quoting)
+
+
+def _has_returns(series: pd.Series, column: Column) -> bool:
+    if "str" not in column.dtype and column.dtype not in ("object", "category"):
+        return False
+    return bool(series.astype("str").str.contains("\r", regex=False, na=False).any())

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from harmonic.table.cells import to_rows
 from harmonic.table.infer import check_frame
 from harmonic.table.schema import Row, Schema
 
-_LOG = logging.getLogger(__name__)
 SPLIT_STREAM = 102
 """Name of the random stream that splits are drawn from."""
 VAL_FROM_ROWS = 300
@@ -73,7 +71,7 @@ def split_roles(
     check_frame(frame)
     notes: list[str] = []
     val = _val_share(len(frame), val, notes)
-    if not (0.0 <= test and 0.0 <= val and test + val < 1.0):
+    if min(test, val) < 0.0 or test + val >= 1.0:
         raise HarmonicError(
             f"Split: test={test} and val={val} leave no training row. Use shares whose sum is below 1."
         )
@@ -86,11 +84,26 @@ def split_roles(
     )
     index = {role: np.flatnonzero(roles == role) for role in _ROLES}
     removed = _remove_twins(index, rows, notes)
-    for note in notes:
-        _LOG.info(note)
     frames = {role: frame.iloc[index[role]].reset_index(drop=True) for role in _ROLES}
     digests = {role: digest_rows([rows[row] for row in index[role]]) for role in _ROLES}
     return Parts(**frames, index=index, digests=digests, removed=removed, notes=tuple(notes))
+
+
+def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
+    """The parts with rows from elsewhere as test; those that stand in train or val already are left out, counted."""
+    rows = to_rows(holdout, schema)
+    seen = {row for part in (parts.train, parts.val) for row in to_rows(part, schema)}
+    index = np.array([place for place, row in enumerate(rows) if row not in seen], dtype=np.int64)
+    removed = len(rows) - len(index)
+    note = f"Split: {removed} rows of the holdout file stand in the training rows and were left out of it."
+    return replace(
+        parts,
+        test=holdout.iloc[index].reset_index(drop=True),
+        index={**parts.index, "test": index},
+        digests={**parts.digests, "test": digest_rows([rows[place] for place in index])},
+        removed={**parts.removed, "test": removed},
+        notes=(*parts.notes, *([note] if removed else [])),
+    )
 
 
 def digest_rows(rows: Sequence[Row]) -> str:
@@ -152,8 +165,7 @@ def _quota(sizes: np.ndarray, taken: np.ndarray, share: float) -> np.ndarray:
     room = np.maximum(sizes - taken - 1, 0)
     ideal = sizes * share
     quota = np.minimum(np.floor(ideal).astype(np.int64), room)
-    wanted = int(round(share * sizes.sum())) if share else 0
-    wanted = max(wanted, 1) if share else 0
+    wanted = max(round(share * int(sizes.sum())), 1) if share else 0
     for stratum in np.argsort(quota - ideal, kind="stable"):
         if quota.sum() >= wanted:
             break

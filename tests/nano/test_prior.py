@@ -269,7 +269,8 @@ def test_the_causal_graph_has_no_cycles_and_belongs_to_the_same_table() -> None:
 
 
 def test_columns_depend_on_their_parents_more_than_on_others() -> None:
-    near, far = [], []
+    near: list[bool] = []
+    far: list[bool] = []
     for seed in range(60):
         rng = np.random.default_rng([seed, PRIOR_STREAM])
         schema, rows, parents = sample_causal_table(rng, n_rows=256)

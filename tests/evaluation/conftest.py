@@ -1,0 +1,34 @@
+"""Small tables whose law is known, for every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic.table.infer import infer_schema
+from harmonic.table.schema import Schema
+
+
+def draw_people(n: int, seed: int) -> pd.DataFrame:
+    """Patients: two numbers and two levels that hang together, one with gaps, and an outcome."""
+    generator = np.random.default_rng(seed)
+    age = generator.integers(20, 80, size=n)
+    dose = np.round(age * 1.5 + generator.normal(0, 8, size=n), 1)
+    ward = np.where(age + generator.normal(0, 6, size=n) > 55, "geriatric", "general")
+    test = np.where(generator.random(n) < 0.15, None, np.where(ward == "general", "blood", "scan"))
+    outcome = np.where(dose + generator.normal(0, 20, size=n) > 75, "ill", "well")
+    return pd.DataFrame({"age": age, "dose": dose, "ward": ward, "test": test, "outcome": outcome})
+
+
+@pytest.fixture(scope="session")
+def people() -> Callable[[int, int], pd.DataFrame]:
+    """people(n, seed): that many rows of one law."""
+    return draw_people
+
+
+@pytest.fixture(scope="session")
+def people_schema() -> Schema:
+    return infer_schema(draw_people(2_000, 99), target="outcome", title="patients")

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmonic.errors import HarmonicError
+from harmonic.table.cells import to_rows
+from harmonic.table.infer import infer_schema
+from harmonic.table.schema import Schema
+from harmonic.table.splits import Parts, digest_rows, split_roles, split_table
+
+Tables = Callable[[str], tuple[pd.DataFrame, Schema]]
+
+
+def _table(n: int, seed: int = 0, classes: str = "aaab") -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"x": rng.random(n), "y": rng.choice(list(classes), n)})
+
+
+def _split(frame: pd.DataFrame, **given: float) -> Parts:
+    return split_roles(frame, infer_schema(frame, target="y"), **given)  # type: ignore[arg-type]
+
+
+@given(
+    st.integers(1, 60),
+    st.sampled_from([0.0, 0.2, 0.5]),
+    st.sampled_from([None, 0.0, 0.25]),
+    st.integers(0, 3),
+)
+def test_roles_share_no_row_and_lose_none(n: int, test: float, val: float | None, seed: int) -> None:
+    frame = _table(n)
+    parts = split_roles(frame, infer_schema(frame, target="y"), seed=seed, test=test, val=val)
+    used = np.concatenate(list(parts.index.values()))
+    assert sorted(used.tolist()) == list(range(n))
+    assert parts.counts["train"] >= 1 and len(parts.train) == parts.counts["train"]
+    assert parts.counts["test"] >= (1 if test and n >= 4 else 0)
+
+
+def test_one_seed_gives_one_split_and_another_another() -> None:
+    frame = _table(500)
+    first, again, other = (_split(frame, seed=seed) for seed in (1, 1, 2))
+    assert first.digests == again.digests != other.digests
+    assert all((first.index[role] == again.index[role]).all() for role in first.index)
+
+
+def test_classes_keep_their_shares() -> None:
+    parts = _split(_table(1000, classes="aaaaaaaaab"))
+    share = pd.concat([parts.train, parts.val, parts.test])["y"].eq("b").mean()
+    for part in (parts.train, parts.val, parts.test):
+        assert part["y"].eq("b").mean() == pytest.approx(share, abs=0.011)
+    assert parts.counts == {"train": 700, "val": 100, "test": 200}
+
+
+def test_validation_begins_at_three_hundred_rows() -> None:
+    assert _split(_table(299)).counts["val"] == 0 and "fewer than 300" in _split(_table(299)).notes[0]
+    assert _split(_table(300)).counts["val"] == 30
+
+
+def test_rows_of_an_earlier_part_are_removed_and_counted() -> None:
+    frame = _table(400)
+    doubled = pd.concat([frame, frame.iloc[:40]], ignore_index=True)
+    schema = infer_schema(doubled, target="y")
+    parts = split_roles(doubled, schema)
+    rows = to_rows(doubled, schema)
+    held = [{rows[row] for row in parts.index[role]} for role in ("train", "val", "test")]
+    assert not held[0] & held[1] and not held[0] & held[2] and not held[1] & held[2]
+    assert sum(parts.removed.values()) == len(doubled) - sum(parts.counts.values()) > 0
+    assert any("test rows removed" in note for note in parts.notes)
+
+
+def test_an_identifier_does_not_hide_a_twin() -> None:
+    frame = _table(400)
+    doubled = pd.concat([frame, frame.iloc[:60]], ignore_index=True)
+    doubled.insert(0, "id", range(1, len(doubled) + 1))
+    assert sum(_split(doubled).removed.values()) > 0
+
+
+def test_a_table_of_few_distinct_rows_keeps_its_holdout_and_says_so(sheet_table: Tables) -> None:
+    frame, schema = sheet_table("asia")
+    parts = split_roles(frame, schema)
+    assert parts.counts["test"] == 50 and any(
+        "kept: the table has few distinct rows" in note for note in parts.notes
+    )
+
+
+def test_small_and_one_sided_tables_do_not_crash_and_say_what_was_done() -> None:
+    one = _split(_table(1))
+    assert one.counts == {"train": 1, "val": 0, "test": 0} and "One row" in one.notes[-1].replace(
+        "one row", "One row"
+    )
+    single = _split(_table(50, classes="a"))
+    assert single.counts["test"] == 10
+    lonely = _table(50, classes="a")
+    lonely.loc[49, "y"] = "b"
+    parts = _split(lonely)
+    assert "b" in set(parts.train["y"]) and any("one member" in note for note in parts.notes)
+
+
+def test_a_class_may_be_missing() -> None:
+    frame = _table(60)
+    frame.loc[::7, "y"] = None
+    assert _split(frame).test["y"].isna().any()
+
+
+@pytest.mark.parametrize(("test", "val"), [(0.9, 0.1), (-0.1, 0.0), (1.0, 0.0)])
+def test_shares_that_leave_nothing_to_train_on_are_refused(test: float, val: float) -> None:
+    with pytest.raises(HarmonicError, match="leave no training row"):
+        _split(_table(50), test=test, val=val)
+
+
+def test_what_is_written_of_a_split_holds_no_rows() -> None:
+    frame = _table(400)
+    written = json.dumps(_split(frame).to_json())
+    assert set(json.loads(written)) == {"counts", "removed", "digests", "notes"}
+    assert str(frame["x"].iloc[0])[:8] not in written
+
+
+def test_split_table_is_the_same_split_without_validation() -> None:
+    frame = _table(400)
+    schema = infer_schema(frame, target="y")
+    train, holdout = split_table(frame, schema, seed=4)
+    parts = split_roles(frame, schema, seed=4, val=0.0)
+    assert train.equals(parts.train) and holdout.equals(parts.test) and len(holdout) == 80
+
+
+def test_a_digest_tells_missing_from_text_and_order() -> None:
+    digests = {
+        digest_rows(rows)
+        for rows in ([("a", None)], [("a", "null")], [("a", "")], [("b",), ("a",)], [("a",), ("b",)])
+    }
+    assert len(digests) == 5
