@@ -65,9 +65,7 @@ def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Pa
     return schema, parts
 
 
-def train(
-    run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()
-) -> Harmonic:
+def train(run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()) -> Harmonic:
     """The fitted synthesizer of this run: trained here, or loaded if the adapter already stands."""
     schema, parts = prepare(run, config, write=processes.is_main)
     synthesizer = _synthesizer(config)
@@ -82,7 +80,9 @@ def train(
 def load(run: Run, config: Config) -> Harmonic:
     """The fitted synthesizer of a trained run. Raises HarmonicError if it is not trained, or its table changed."""
     if not run.has("adapter"):
-        raise HarmonicError(f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py.")
+        raise HarmonicError(
+            f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py."
+        )
     schema, parts = prepare(run, config, write=False)
     return _synthesizer(config).load(parts.train, schema, run.path("adapter"))
 
@@ -221,7 +221,9 @@ def _read_parts(config: Config) -> tuple[Schema, Parts]:
     table = config.table
     described = asdict(table)
     overrides, holdout = described.pop("columns"), described.pop("holdout")
-    frame, schema = read_table(described.pop("source"), overrides=overrides, policy=_policy(config), **described)
+    frame, schema = read_table(
+        described.pop("source"), overrides=overrides, policy=_policy(config), **described
+    )
     if holdout is None:
         parts = split_roles(frame, schema, seed=config.run.seed, test=config.split.test, val=config.split.val)
         return schema, parts
@@ -305,5 +307,3 @@ def _to_json(drawn: Drawn) -> dict[str, Any]:
 def _from_json(data: dict[str, Any]) -> Drawn:
     rows = [tuple(row) for row in data["rows"]]
     return Drawn(rows, Counter(data["rejects"]), Usage(**data["usage"]), data["strange"])
-
-

@@ -193,7 +193,9 @@ class Harmonic:
 
     def _prepare(self, train: DataFrame, schema: Schema | None) -> None:
         if len(train) < 2:
-            raise HarmonicError(f"The training table has {len(train)} rows, expected at least 2. Give more rows.")
+            raise HarmonicError(
+                f"The training table has {len(train)} rows, expected at least 2. Give more rows."
+            )
         policy = self.policy or Policy()
         self.schema_ = observe(schema or infer_schema(train, policy=policy), train, policy)
         self._take(train)
@@ -367,5 +369,3 @@ def _waves(first: int, stop: int, contexts: str, size: int) -> list[tuple[int, i
         parts.append((start, cut))
         start = cut
     return parts
-
-

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def parser(description: str | None, *, folder_only: bool = False) -> argparse.ArgumentParser:
     """A parser with the arguments that every script takes."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("config", nargs="?", help="run folder" if folder_only else "run file (TOML) or run folder")
+    made.add_argument(
+        "config", nargs="?", help="run folder" if folder_only else "run file (TOML) or run folder"
+    )
     made.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override a setting")
     made.add_argument("--out", help="the run folder")
     made.add_argument("--resume", action="store_true", help="go on with an existing run of the same settings")
@@ -90,7 +92,9 @@ def main(work: Callable[[], None]) -> None:
             print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nStopped. Whatever was finished stands in the run folder: go on with --resume.", file=sys.stderr)
+        print(
+            "\nStopped. Whatever was finished stands in the run folder: go on with --resume.", file=sys.stderr
+        )
         sys.exit(130)
 
 

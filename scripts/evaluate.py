@@ -25,7 +25,9 @@ def work() -> None:
     if arguments.config is not None:
         return _report_on_run(arguments)
     if not (arguments.real and arguments.synthetic and arguments.holdout):
-        raise HarmonicError("Nothing to report on. Give a run folder, or --real, --synthetic and --holdout files.")
+        raise HarmonicError(
+            "Nothing to report on. Give a run folder, or --real, --synthetic and --holdout files."
+        )
     _report_on_files(arguments)
 
 

@@ -28,13 +28,17 @@ def work() -> None:
         return cli.say(str(settings))
     logging.getLogger("harmonic").setLevel(logging.INFO)
     name = Path(arguments.config).stem
-    pretraining = Pretraining(settings, Path(arguments.out or f"checkpoints/pretrain/{name}"), arguments.device)
+    pretraining = Pretraining(
+        settings, Path(arguments.out or f"checkpoints/pretrain/{name}"), arguments.device
+    )
     if arguments.minutes > 0 and not pretraining.is_done:
         pretraining.train(arguments.minutes)
     if arguments.export:
         pretraining.export(Path(arguments.export))
     spent, planned = pretraining.tokens, settings.optimizer.total_tokens
-    cli.say(f"{spent:,} of {planned:,} tokens{', done' if pretraining.is_done else ', go on with the same command'}")
+    cli.say(
+        f"{spent:,} of {planned:,} tokens{', done' if pretraining.is_done else ', go on with the same command'}"
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def work() -> None:
             synthesizer = journey.train(run, config, resume=True, processes=me)
             journey.sample(run, synthesizer, settings, me)
             if me.is_main:
-                cli.say(journey.report(run, config, config.evaluate or EvaluateSection(), settings.seed).summary())
+                cli.say(
+                    journey.report(run, config, config.evaluate or EvaluateSection(), settings.seed).summary()
+                )
                 run.finish()
         cli.say(f"Rows:   {run.path(f'samples/seed-{settings.seed}.csv')}\nReport: {run.path('report.html')}")
 

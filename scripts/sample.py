@@ -22,7 +22,8 @@ def work() -> None:
     config = cli.config_of(arguments)
     given = {name: getattr(arguments, name) for name in ("rows", "seed", "slots")}
     settings = replace(
-        config.sample or SampleSection(), **{name: value for name, value in given.items() if value is not None}
+        config.sample or SampleSection(),
+        **{name: value for name, value in given.items() if value is not None},
     )
     if arguments.dry_run:
         return cli.say(str(settings))

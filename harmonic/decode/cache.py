@@ -31,7 +31,7 @@ class SlotCache(Cache):
         self._slots, self._positions = slots, positions
         self._end = int(positions.max()) + 1
         seen = torch.arange(self._end, device=positions.device)
-        return (seen[None, None, None, :] <= positions[:, None, :, None])
+        return seen[None, None, None, :] <= positions[:, None, :, None]
 
     def update(  # type: ignore[override]
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
@@ -101,7 +101,11 @@ class Reader:
         positions = first[:, None] + torch.arange(width, device=self.device)
         mask = self.cache.aim(torch.tensor(slots, device=self.device), positions)
         hidden = self.decoder(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=self.cache, use_cache=True
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
         ).last_hidden_state
         last = hidden[torch.arange(len(chunks), device=self.device), (lengths - 1).to(self.device)]
         logits = torch.nn.functional.linear(last.to(self._head.dtype), self._head, self._bias).float()

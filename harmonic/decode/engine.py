@@ -135,7 +135,9 @@ class Engine:
         self._edges: dict[int, tuple[RowProgram, _Edges]] = {}
         self._shared: list[int] = []
 
-    def run(self, jobs: Iterable[Job], shared: list[int] | None = None) -> Iterator[tuple[Job, list[list[int]]]]:
+    def run(
+        self, jobs: Iterable[Job], shared: list[int] | None = None
+    ) -> Iterator[tuple[Job, list[list[int]]]]:
         """Yields (job, its rows' ids) as jobs finish. `shared`: prompt tokens that jobs have in common, read once."""
         waiting = iter(jobs)
         slots: list[_Slot | None] = [None] * self.n_slots
@@ -177,7 +179,11 @@ class Engine:
 
     def _read_prompts(self, slots: list[_Slot], numbers: list[int]) -> None:
         """Reads all but the last token of long chunks apart, so that short ones are not padded to their width."""
-        fresh = [place for place, slot in enumerate(slots) if slot.step == 0 and not slot.rows and len(slot.chunk) > 1]
+        fresh = [
+            place
+            for place, slot in enumerate(slots)
+            if slot.step == 0 and not slot.rows and len(slot.chunk) > 1
+        ]
         if not fresh:
             return
         chosen = [slots[place] for place in fresh]

@@ -75,13 +75,17 @@ class Grammar:
         """The most tokens a row can take, in any order."""
         n_columns = len(self.codec.columns)
         # The last column of a row has a form of its own: shorter or equal, so this bounds every order.
-        segments = sum(max(self.segment(i, False).longest, self.segment(i, True).longest) for i in range(n_columns))
+        segments = sum(
+            max(self.segment(i, False).longest, self.segment(i, True).longest) for i in range(n_columns)
+        )
         return len(self._open) + segments + len(self._close)
 
     @cached_property
     def alphabet(self) -> torch.Tensor:
         """The sorted ids, int64 [u], that a choice can ever fall on."""
-        parts = [self.segment(i, last).tokens for i in range(len(self.codec.columns)) for last in (False, True)]
+        parts = [
+            self.segment(i, last).tokens for i in range(len(self.codec.columns)) for last in (False, True)
+        ]
         return torch.from_numpy(np.unique(np.concatenate([*parts, self._close])).astype(np.int64))
 
 
@@ -112,7 +116,9 @@ class Sampler:
         self, examples: Sequence[Row], order: tuple[int, ...], *, first_row: int, n_rows: int
     ) -> Prompt:
         """The context that shows `examples` and asks for rows first_row ... first_row + n_rows - 1."""
-        return Prompt(write_instruction(self.grammar.codec, examples, n_rows, order), order, first_row, n_rows)
+        return Prompt(
+            write_instruction(self.grammar.codec, examples, n_rows, order), order, first_row, n_rows
+        )
 
     def draw(
         self, prompts: Iterable[Prompt], *, seed: int, progress: Callable[[int], None] | None = None

@@ -30,7 +30,7 @@ class Vocabulary:
 
     def over(self, alphabet: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The ids, sorted, all of whose bytes are in the alphabet (bool [256])."""
-        return np.setdiff1d(self.ids, self.holding(~alphabet), assume_unique=True)
+        return self.ids[~self._meets(~alphabet)]
 
     def walk(self, ids: NDArray[np.int64], table: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32 [n_states, n_ids]: the state after reading each token from each state of a table, or -1."""
@@ -50,11 +50,7 @@ class Vocabulary:
 
     def holding(self, alphabet: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The ids, sorted, any of whose bytes is in the alphabet (bool [256])."""
-        inside = np.packbits(alphabet, bitorder="little").view("<u8")
-        found = np.zeros(len(self.ids), dtype=np.bool_)
-        for mask, word in zip(self._masks, inside, strict=True):
-            found |= (mask & word) != 0
-        return self.ids[found]
+        return self.ids[self._meets(alphabet)]
 
     def walk_costs(
         self, state: int, moves: NDArray[np.int32], costs: NDArray[np.int32]
@@ -72,6 +68,14 @@ class Vocabulary:
             total[going] += costs[at[going], read]
             at[going] = moves[at[going], read]
         return ids[at >= 0].astype(np.int32), at[at >= 0], total[at >= 0]
+
+    def _meets(self, alphabet: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each of `ids` holds a byte of the alphabet."""
+        inside = np.packbits(alphabet, bitorder="little").view("<u8")
+        found = np.zeros(len(self.ids), dtype=np.bool_)
+        for mask, word in zip(self._masks, inside, strict=True):
+            found |= (mask & word) != 0
+        return found
 
     def _byte_sets(self) -> list[NDArray[np.uint64]]:
         """For each quarter of the byte range, the bytes that each of `ids` holds as 64 bits."""

@@ -75,7 +75,6 @@ def measure_fidelity(
     seed: int,
     c2st_rows: int,
     c2st_repeats: int,
-    n_jobs: int,
     progress: Progress,
 ) -> Fidelity:
     """Against the holdout, of `tables` by "real", "synthetic", "holdout" and "independent"."""

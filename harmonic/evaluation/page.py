@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from harmonic.evaluation import pictures, words
@@ -45,21 +46,8 @@ class Gauge:
 
 def render(report: Report) -> str:
     """The page's text."""
-    environment = Environment(
-        loader=PackageLoader("harmonic.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "number": words.number,
-        "signed": words.signed,
-        "interval": words.interval,
-    }
     ranked = sorted(report.fidelity.columns, key=lambda column: -column.error)
-    return environment.get_template("page.html").render(
+    return _template().render(
         report=report,
         alarm=ALARM,
         sentences=_sentences(report),
@@ -75,6 +63,25 @@ def render(report: Report) -> str:
         draws=_listing(report.draws),
         max_heat=pictures.MAX_HEAT,
     )
+
+
+@cache
+def _template() -> Template:
+    """The page's template, read once."""
+    environment = Environment(
+        loader=PackageLoader("harmonic.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "number": words.number,
+        "signed": words.signed,
+        "interval": words.interval,
+    }
+    return environment.get_template("page.html")
 
 
 def _sentences(report: Report) -> dict[str, str]:

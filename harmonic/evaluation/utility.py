@@ -92,11 +92,11 @@ def measure_utility(
     """Scores of every source (the first is "synthetic"), each model trained on it alone, on one holdout."""
     if schema.task is None:
         return no_utility(schema, "the schema names no target")
+    target = schema.column(schema.target)
+    if target not in schema.modelled or target.kind == "text":
+        return no_utility(schema, f"the target {target.label!r} is of kind {target.kind!r}")
     if len(schema.modelled) < 2:
         return no_utility(schema, "there is no column to predict the target from")
-    if schema.column(schema.target) not in schema.modelled:
-        return no_utility(schema, f"the target is {schema.column(schema.target).kind}")
-    target = schema.column(schema.target)
     test = _labelled(holdout, target)
     if len(test) < 2:
         return no_utility(schema, "fewer than two holdout rows have a target")
@@ -175,7 +175,9 @@ def _labelled(table: Codes, target: Column) -> Codes:
     return table.take(np.flatnonzero(~np.isnan(table.cells[:, table.index(target)])))
 
 
-def _score_models(train: Codes, test: Codes, target: Column, task: Task, weights: Floats, seed: int) -> Draws:
+def _score_models(
+    train: Codes, test: Codes, target: Column, task: Task, weights: Floats, seed: int, n_jobs: int
+) -> Draws:
     position = train.index(target)
     others = np.arange(len(train.columns)) != position
     train_x, test_x = _without(train, others), _without(test, others)
@@ -187,6 +189,8 @@ def _score_models(train: Codes, test: Codes, target: Column, task: Task, weights
     for name, model in _models(task, train_y, train_x.is_level, state, n_jobs).items():
         seen, asked = plain if name == "boosting" else flat
         model.fit(seen, train_y)
+        if name == "forest" and n_jobs > 1:
+            model.n_jobs = 1  # threads that predict add up in the order in which they end
         if task == "regression":
             scores[name] = regression_scores(test_y, model.predict(asked), weights)
         else:
@@ -197,7 +201,9 @@ def _score_models(train: Codes, test: Codes, target: Column, task: Task, weights
     return scores
 
 
-def _models(task: Task, target: Floats, is_level: NDArray[np.bool_], state: int) -> dict[str, Any]:
+def _models(
+    task: Task, target: Floats, is_level: NDArray[np.bool_], state: int, n_jobs: int
+) -> dict[str, Any]:
     """The three models; where the training rows hold one value of the target, three times that value."""
     if len(np.unique(target)) < 2:
         dummy = DummyRegressor() if task == "regression" else DummyClassifier()

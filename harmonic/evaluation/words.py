@@ -34,8 +34,12 @@ METRIC_NAMES = {
 
 
 def percent(value: float | None) -> str:
-    """A share as per cent; a dash for none."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    """A share as per cent; a dash for none. Nearly all is never 100.0 %, and nearly none never 0.0 %."""
+    if value is None:
+        return "–"
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
 
 
 def number(value: float | None, places: int = 2) -> str:

@@ -278,6 +278,7 @@ def _arguments(
         "fp16": loaded.dtype == torch.float16 and not on_cpu and not given.get("bf16"),
         "gradient_checkpointing": not on_cpu,
         "logging_steps": 0.01,
+        "ddp_find_unused_parameters": False,
         "logging_nan_inf_filter": False,
         "save_total_limit": 2,
         "save_steps": every if has_val else 0.1,

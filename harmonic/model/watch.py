@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
@@ -30,6 +31,7 @@ from harmonic.errors import HarmonicError
 Stop = Literal["steps", "minutes", "patience", "interrupt"]
 WHOLE = "WHOLE"
 """The file that stands in a checkpoint when all others do."""
+_ENDINGS: tuple[Stop, ...] = ("steps", "minutes", "interrupt")
 _LINE_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
@@ -80,13 +82,12 @@ class Watch(TrainerCallback, ExportableState):
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._show(state.global_step)
-        if self.is_interrupted:
-            control.should_save = True
-            self._end(control, "interrupt")
-        elif self.minutes is not None and self.seconds > 60 * self.minutes:
+        is_late = self.minutes is not None and self.seconds > 60 * self.minutes
+        reason = _agreed(_ENDINGS.index("interrupt") if self.is_interrupted else int(is_late), args)
+        if reason:
             control.should_log = control.should_save = True
-            control.should_evaluate = self.is_validated
-            self._end(control, "minutes")
+            control.should_evaluate = self.is_validated and not self.is_interrupted
+            self._end(control, _ENDINGS[reason])
         elif state.global_step == len(self.tokens):
             control.should_evaluate = self.is_validated
 
@@ -145,6 +146,15 @@ class Watch(TrainerCallback, ExportableState):
             f"Training: step {step:,} of {len(self.tokens):,}, loss {self._loss:.3f}, {rate:,.0f} tokens/s, "
             f"{left / 60:.1f} minutes left"
         )
+
+
+def _agreed(reason: int, args: Any) -> int:
+    """The gravest reason to end of all processes: they must leave the same step, else the others wait for ever."""
+    if not torch.distributed.is_initialized() or args.world_size == 1:
+        return reason
+    flag = torch.tensor(reason, device=args.device)
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return int(flag)
 
 
 @contextmanager

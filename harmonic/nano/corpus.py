@@ -117,7 +117,9 @@ def _fill(
     n_rows = _n_fitting(codec, tokenizer, rows, order, limit)
     if n_rows < 2:
         return None
-    n_examples = int(rng.integers(1, settings.max_examples + 1)) if rng.random() < settings.examples_share else 0
+    n_examples = (
+        int(rng.integers(1, settings.max_examples + 1)) if rng.random() < settings.examples_share else 0
+    )
     n_examples = min(n_examples, n_rows - 1)
     instruction = write_instruction(
         codec, rows[:n_examples], n_rows - n_examples, order, rows[n_examples:n_rows]

@@ -97,7 +97,9 @@ class Pretraining:
         options = self.settings.optimizer
         started = saved = time.monotonic()
         window: list[float] = []
-        stream = batches(self.settings.seed, self.pool, self.settings.corpus, self.tokenizer, options.batch_tokens)
+        stream = batches(
+            self.settings.seed, self.pool, self.settings.corpus, self.tokenizer, options.batch_tokens
+        )
         for self.pool, batch in stream:
             window.append(self._train_step(batch))
             now = time.monotonic()

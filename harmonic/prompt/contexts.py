@@ -101,7 +101,9 @@ class Contexts:
             return [tuple(order[at : at + size].tolist()) for at in range(0, len(order), size)]
         return self._related_groups(order, size, rng)
 
-    def _related_groups(self, order: NDArray[np.int64], size: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    def _related_groups(
+        self, order: NDArray[np.int64], size: int, rng: np.random.Generator
+    ) -> list[tuple[int, ...]]:
         """Each group: an unvisited row, unvisited ones of its nearest, then unvisited rows at random."""
         assert self.neighbors is not None
         free = np.ones(len(order), dtype=bool)
@@ -132,7 +134,9 @@ class Contexts:
             return self._paper_examples(members[0], rng)
         wanted = int(rng.integers(0, law.examples + 1))
         if law.contexts == "random" or self.neighbors is None:
-            pool = rng.choice(len(self.rows), size=min(len(self.rows), wanted + 2 * len(members)), replace=False)
+            pool = rng.choice(
+                len(self.rows), size=min(len(self.rows), wanted + 2 * len(members)), replace=False
+            )
         else:
             pool = self.neighbors[members[int(rng.integers(len(members)))]][: law.pool * law.examples]
             pool = rng.permutation(pool[pool >= 0])
@@ -141,7 +145,9 @@ class Contexts:
     def _paper_examples(self, member: int, rng: np.random.Generator) -> tuple[int, ...]:
         if self._purpose == "sample" or self.neighbors is None:
             pool = rng.permutation(len(self.rows))[: self.law.examples + 1]
-            return tuple(self._without_twins(pool, () if self._purpose == "sample" else (member,))[: self.law.examples])
+            return tuple(
+                self._without_twins(pool, () if self._purpose == "sample" else (member,))[: self.law.examples]
+            )
         near = self.neighbors[member]
         return tuple(near[near >= 0][: self.law.examples].tolist())
 

@@ -43,7 +43,9 @@ def fit_law(
     n_rows = max(1, min(law.rows, (room - examples * example) // longest))
     notes = []
     if examples < law.examples:
-        notes.append(f"Contexts show at most {examples} examples, not {law.examples}: {limit} tokens hold no more.")
+        notes.append(
+            f"Contexts show at most {examples} examples, not {law.examples}: {limit} tokens hold no more."
+        )
     if n_rows < law.rows:
         notes.append(f"Contexts ask for {n_rows} rows, not {law.rows}: {limit} tokens hold no more.")
     return replace(law, examples=examples, rows=n_rows), tuple(notes)

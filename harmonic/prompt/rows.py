@@ -105,7 +105,9 @@ class Codec:
         Raises HarmonicError where a cell is no level of its column or missing where nothing was missing.
         """
         last = len(order) - 1
-        parts = [self._encode_cell(index, row[index], position == last) for position, index in enumerate(order)]
+        parts = [
+            self.encode_cell(index, row[index], position == last) for position, index in enumerate(order)
+        ]
         return self.row_open + "".join(parts) + self.row_close
 
     def parse_row(self, text: str, order: Sequence[int]) -> Row | Reject:
@@ -137,7 +139,8 @@ class Codec:
 
     # One cell.
 
-    def _encode_cell(self, index: int, cell: str | None, last: bool) -> str:
+    def encode_cell(self, index: int, cell: str | None, last: bool) -> str:
+        """The segment of one cell; `last` where no segment follows it. Raises HarmonicError as `encode_row` does."""
         form = self.form(index, last)
         literal = self._literals[index, last].get(cell)
         if literal is None:

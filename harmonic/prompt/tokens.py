@@ -58,7 +58,9 @@ class TextTokenizer:
         """`encode` for many texts at once."""
         self.backend.encode_special_tokens = True
         encodings = self.backend.encode_batch_fast(["\n" + text for text in texts], add_special_tokens=False)
-        return [self._after_newline(encoding.ids, text) for encoding, text in zip(encodings, texts, strict=True)]
+        return [
+            self._after_newline(encoding.ids, text) for encoding, text in zip(encodings, texts, strict=True)
+        ]
 
     def encode_ending(self, text: str) -> list[int]:
         """The ids of a row's ending (`Codec.row_close`) as it stands after a value."""
@@ -146,7 +148,11 @@ class TextTokenizer:
 
 
 def _byte_level(token: str) -> bytes:
-    return bytes(_BYTE_OF[character] for character in token) if all(c in _BYTE_OF for c in token) else token.encode()
+    return (
+        bytes(_BYTE_OF[character] for character in token)
+        if all(c in _BYTE_OF for c in token)
+        else token.encode()
+    )
 
 
 def _sentencepiece(token: str) -> bytes:

@@ -81,11 +81,13 @@ def encode_values(
     """Codes of the rows (-1: missing), canonical texts of the distinct values, and what could not be read by code."""
     codes, uniques = distinct(series, column.name)
     moments = moments_in(uniques)
+    values = [] if moments is not None else listed(uniques)
+    moments = _parsed(values, column) if moments is None else moments
     if moments is not None:
         return codes, list(_moment_texts(moments, column)), {}
     texts: list[str | None] = []
     errors: dict[int, tuple[Any, str]] = {}
-    for code, value in enumerate(listed(uniques)):
+    for code, value in enumerate(values):
         try:
             texts.append(cell_text(value, column))
         except (ValueError, ArithmeticError) as error:
@@ -129,6 +131,16 @@ def moments_in(uniques: Any) -> Any:
     if getattr(dtype, "kind", "") == "m":
         return pd.TimedeltaIndex(uniques)
     return None
+
+
+def _parsed(values: list[Any], column: Column) -> pd.DatetimeIndex | None:
+    """Texts of a date column read at once; None where there are others, or one is no date: then one by one."""
+    if column.kind != "datetime" or not column.pattern or not all(isinstance(value, str) for value in values):
+        return None
+    try:
+        return pd.DatetimeIndex(dates.parse_all(values, column.pattern))
+    except ValueError:
+        return None
 
 
 def _moment_texts(index: Any, column: Column) -> list[str]:

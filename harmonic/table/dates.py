@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,13 @@ _DATES = (
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f", "T%H:%M:%SZ",
           "T%H:%M:%S.%fZ", " %-H:%M", " %-H:%M:%S")  # fmt: skip
 PATTERNS = tuple(date + time for time in _TIMES for date in _DATES)
-_DATE_LIKE = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}(?:[ T]\d.*)?")
+_DATE_LIKE = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}(?:[ T]\d.*)?", re.ASCII)
 _TOKEN = re.compile(r"%(-?[A-Za-z])")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SHAPES = {
+    "Y": r"\d{4}", "m": r"\d{2}", "d": r"\d{2}", "-m": r"[1-9]\d?", "-d": r"[1-9]\d?", "b": f"(?:{'|'.join(_MONTHS)})",
+    "H": r"\d{2}", "-H": r"(?:0|[1-9]\d?)", "M": r"\d{2}", "S": r"\d{2}", "f": r"(?:\d{3}|\d{6})",
+}  # fmt: skip
 _FIRST_YEAR, _LAST_YEAR = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
 
 
@@ -47,7 +50,7 @@ def iso_texts(moments: np.ndarray, resolution: str) -> list[str]:
         raise ValueError("lies outside the years 1 to 9999")
     unit: Any = _NUMPY_UNITS[resolution]
     texts = np.datetime_as_string(moments.astype("M8[us]"), unit=unit)
-    return [str(text).replace("T", " ") for text in texts.tolist()]
+    return list(texts.tolist() if resolution == "day" else np.char.replace(texts, "T", " ").tolist())
 
 
 def moments_of(texts: Sequence[str]) -> np.ndarray:
@@ -83,6 +86,14 @@ def write(moment: dt.datetime, pattern: str, resolution: str) -> str:
     return _TOKEN.sub(lambda match: parts[match[1]], pattern)
 
 
+def parse_all(texts: Sequence[str], pattern: str) -> np.ndarray:
+    """datetime64[us] array of outside texts, all at once. Raises ValueError where one is no date in `pattern`."""
+    if not pattern:
+        return np.array([dt.datetime.fromisoformat(text) for text in texts], dtype="M8[us]")
+    series = pd.Series(list(texts), dtype="str")
+    return pd.to_datetime(series, format=pattern.replace("%-", "%")).to_numpy().astype("M8[us]")
+
+
 def patterns_of(values: Sequence[str]) -> list[str]:
     """Every known pattern in which all of these texts are dates that come back letter by letter."""
     if not values or not all(_DATE_LIKE.fullmatch(value) for value in values):
@@ -90,23 +101,25 @@ def patterns_of(values: Sequence[str]) -> list[str]:
     return [pattern for pattern in PATTERNS if _fits(values, pattern)]
 
 
-def _fits(values: Iterable[str], pattern: str) -> bool:
-    moments = []
-    texts = list(values)
+def _fits(values: Sequence[str], pattern: str) -> bool:
+    """A text that has the pattern's shape and is a date is also what the pattern writes for that date."""
+    shape = re.compile(
+        _TOKEN.sub(lambda match: _SHAPES[match[1]], re.escape(pattern).replace(r"%\-", "%-")), re.ASCII
+    )
+    if not all(shape.fullmatch(value) for value in values):
+        return False
+    if "%f" in pattern and len({len(value) for value in values}) > 1:
+        return False
     try:
-        for text in islice(texts, 20):  # cheap refusal before the whole column is parsed
-            parse(text, pattern)
-        moments = [parse(text, pattern) for text in texts]
+        moments = parse_all(values, pattern)
     except ValueError:
         return False
-    resolution = text_resolution(moments)
-    return all(
-        write(moment, pattern, resolution) == text for moment, text in zip(moments, texts, strict=True)
-    )
+    resolution = resolution_of(moments.astype("int64"))
+    return "%f" not in pattern or write(moments[0].item(), pattern, resolution) == values[0]
 
 
 def text_resolution(moments: Sequence[dt.datetime]) -> str:
-    """The resolution of parsed texts."""
+    """The resolution of Python dates."""
     return resolution_of(np.array([np.datetime64(moment, "us") for moment in moments]).astype("int64"))
 
 

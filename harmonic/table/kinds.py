@@ -279,7 +279,8 @@ def _decide_decimal(facts: Facts, policy: Policy) -> tuple[str, str, dict[str, A
         numbers.shortest(value) if not _is_decimal(value) else numbers.plain(value) for value in facts.values
     ]
     decimals, rounds = numbers.decimals_for(texts, policy.digits)
-    longest = max(len(numbers.decimal_text(value, decimals)) for value in facts.values)
+    extremes = (min(facts.values), max(facts.values))
+    longest = max(len(numbers.decimal_text(int(value), 0)) for value in extremes) + 1 + decimals
     if max(longest, decimals) <= numbers.LONGEST_NUMBER:
         said = f"{decimals} decimal places"
         said += f" (rounded: its values show more than {policy.digits} significant digits)" if rounds else ""
@@ -329,8 +330,11 @@ def _pattern_reason(patterns: list[str]) -> str:
 
 
 def _date_fields(values: list[str], pattern: str) -> dict[str, Any]:
-    moments = [dates.parse(value, pattern) for value in values]
-    return {"pattern": pattern, "resolution": dates.text_resolution(moments)}
+    try:
+        moments = dates.parse_all(values, pattern)
+    except ValueError as error:
+        raise HarmonicError(f"Pattern {pattern!r}: does not fit all dates ({error}). Correct it.") from None
+    return {"pattern": pattern, "resolution": dates.resolution_of(moments.astype("int64"))}
 
 
 def _check_unicode(name: Hashable, values: list[str]) -> None:

@@ -27,7 +27,12 @@ _MEDIAN_DIGITS = 4
 
 def shortest(value: float | np.floating[Any]) -> str:
     """The shortest positional text that reads back as `value` in its own precision ("0.1" for float32(0.1))."""
-    text = np.format_float_positional(value, unique=True, trim="-")
+    text = repr(float(value)) if isinstance(value, float) else "e"  # single precision is no Python float
+    text = (
+        text.removesuffix(".0")
+        if "e" not in text
+        else np.format_float_positional(value, unique=True, trim="-")
+    )
     return "0" if text == "-0" else text
 
 

@@ -1,89 +1,22 @@
 from __future__ import annotations
 
 import json
-import random
-import re
 from collections.abc import Callable, Iterator
-from functools import cache
 
 import numpy as np
 import pytest
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from harmonic.decode.automaton import TokenAutomaton, TokenNodes, fixed
+from harmonic.decode.automaton import TokenAutomaton
 from harmonic.decode.grammar import segment_automaton
 from harmonic.decode.lift import Compiler, compile_segment, lift
-from harmonic.decode.program import RowProgram, chain
 from harmonic.errors import HarmonicError
-from harmonic.prompt.rows import Codec, SegmentForm, codec_for
+from harmonic.prompt.rows import SegmentForm
 from harmonic.prompt.tokens import TextTokenizer
-from harmonic.table.schema import Column, Kind, Schema
+from harmonic.table.schema import Column, Kind
 
 REAL = ("llama2", "llama3", "qwen2.5")
 TRAINED = ("merging", "threes", "from_the_right", "whole_words")
-
-_LETTERS = r" ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_PATTERNS = {
-    "merging": r" ?\p{N}+|" + _LETTERS,  # as GPT-2: which digits merge depends on the digits
-    "threes": r"\p{N}{1,3}|" + _LETTERS,
-    "from_the_right": r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))|" + _LETTERS,
-    "whole_words": r" ?\S+|\s",  # digits merge with quotes and points
-}
-
-
-def train(pattern: str, size: int = 700) -> Tokenizer:
-    """A byte-level vocabulary of rows with numbers, split by a pattern; a large one has all threes of digits."""
-    rng = random.Random(0)
-    tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(pattern), "isolated")
-    bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_only])
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    rows = [
-        f'{{ "age": {rng.randint(0, 99)}, "pay": "{rng.lognormvariate(7, 2):.1f}", "x": {rng.gauss(0, 30):.2f}, '
-        f'"d": "{rng.randint(1990, 2020)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}" }}\n'
-        f" A{rng.randint(0, 9999)}\n"
-        for _ in range(2000)
-    ]
-    if size > 1500:
-        rows += [
-            " ".join(f"{number:0{width}}" for number in range(10**width))
-            for width in (2, 3)
-            for _ in range(40)
-        ]
-    tokenizer.train_from_iterator(rows, trainer)
-    return tokenizer
-
-
-@pytest.fixture(scope="session")
-def vocabulary(real_tokenizer: Callable[[str], Tokenizer]) -> Callable[[str], TextTokenizer]:
-    """vocabulary("llama3" or "merging"): a tokenizer that is read or trained once."""
-    known: dict[str, TextTokenizer] = {}
-
-    def load(name: str) -> TextTokenizer:
-        if name not in known:
-            size = 1800 if name in ("threes", "from_the_right") else 700
-            backend = real_tokenizer(name) if name in REAL else train(_PATTERNS[name], size)
-            known[name] = TextTokenizer(backend, eos_id=2)
-        return known[name]
-
-    return load
-
-
-@pytest.fixture(scope="session")
-def walker(vocabulary: Callable[[str], TextTokenizer]) -> Callable[[str], Compiler]:
-    """walker("llama3"): a compiler that never encodes all words of a language: its walks are under test."""
-
-    class Walker(Compiler):
-        enumerated = 0
-        rescued = 0
-
-    @cache
-    def make(name: str) -> Compiler:
-        return Walker(vocabulary(name))
-
-    return make
 
 
 def column(kind: Kind, **facts: object) -> Column:
@@ -206,8 +139,10 @@ def test_levels_are_the_tokenizers_own_ids_and_nothing_else(
     assert sorted(paths(automaton)) == sorted(map(tuple, ids))
 
 
-def test_a_level_that_the_tokenizer_rewrites_is_an_error_that_names_it() -> None:
-    backend = train(_PATTERNS["merging"])
+def test_a_level_that_the_tokenizer_rewrites_is_an_error_that_names_it(
+    vocabulary: Callable[[str], TextTokenizer],
+) -> None:
+    backend = Tokenizer.from_str(vocabulary("merging").backend.to_str())
     backend.normalizer = normalizers.NFC()  # as in Qwen's vocabulary
     form = SegmentForm(' "x": ', (('"e\u0301"', "e\u0301"),), None, False, "")
     with pytest.raises(HarmonicError, match="Column 'x'.*NFC"):
@@ -222,9 +157,11 @@ def test_a_tokenizer_without_the_digits_is_an_error_that_names_the_column() -> N
         compile_segment(form, column("integer", lower="0", upper="999999"), TextTokenizer(backend, eos_id=2))
 
 
-def test_groups_of_digits_without_tokens_of_their_own_are_encoded_or_refused() -> None:
+def test_groups_of_digits_without_tokens_of_their_own_are_encoded_or_refused(
+    vocabulary: Callable[[str], TextTokenizer],
+) -> None:
     # In "1300" the groups are 130 and 0; where 130 is two tokens, which one follows depends on more than the last.
-    tokenizer = TextTokenizer(train(_PATTERNS["threes"], 400), eos_id=2)
+    tokenizer = vocabulary("few_threes")
     form, one = SMALL["integers"]
     words = [word.decode() for word in segment_automaton(form, one).words()]
     assert set(paths(compile_segment(form, one, tokenizer))) == set(map(tuple, tokenizer.encode_batch(words)))
@@ -290,112 +227,6 @@ def test_a_text_too_long_for_the_vocabulary_is_an_error_that_names_the_column(
 ) -> None:
     with pytest.raises(HarmonicError, match="Column 'x': text of up to 5000 bytes"):
         compile_segment(NOTE, column("text", max_bytes=5000), vocabulary("llama3"))
-
-
-# Rows.
-
-SCHEMA = Schema(
-    (
-        Column("age", "age", "integer", "int64", lower="17", upper="1090"),
-        Column(
-            "pay", "pay", "decimal", "float64", lower="-9999.5", upper="1234567.25", decimals=2, missing=0.1
-        ),
-        Column("job", "job", "categorical", "str", levels=("Sales", "no", "null", "Größe L"), missing=0.1),
-        Column("ok", "ok", "boolean", "bool", levels=("false", "true")),
-        Column(
-            "day",
-            "day",
-            "datetime",
-            "datetime64[s]",
-            lower="1999-01-01",
-            upper="2012-12-31",
-            resolution="day",
-        ),
-    ),
-    target="ok",
-)
-
-
-def program_of(codec: Codec, order: tuple[int, ...], tokenizer: TextTokenizer) -> RowProgram:
-    segments = [
-        compile_segment(codec.form(index, place == len(order) - 1), codec.columns[index], tokenizer)
-        for place, index in enumerate(order)
-    ]
-    opening = tokenizer.encode(codec.row_open) if codec.row_open else []
-    return chain(segments, close=tokenizer.encode_ending(codec.row_close), open=opening)
-
-
-def draw_row(program: RowProgram, rng: np.random.Generator) -> list[int]:
-    """Choices by chance, forced runs appended, as an engine does it."""
-    ids, state = program.forced_run(program.start)
-    while state != program.end:
-        tokens, targets = program.edges(state)
-        pick = int(rng.integers(len(tokens)))
-        run, end = program.forced_run(int(targets[pick]))
-        ids, state = [*ids, int(tokens[pick]), *run], end
-    return ids
-
-
-@pytest.mark.parametrize("name", REAL + TRAINED)
-@pytest.mark.parametrize("codec_name", ["compact", "json", "paper"])
-def test_a_drawn_row_is_a_row_and_encodes_to_the_ids_drawn(
-    vocabulary: Callable[[str], TextTokenizer], name: str, codec_name: str
-) -> None:
-    tokenizer = vocabulary(name)
-    codec = codec_for(codec_name, SCHEMA)
-    rng = np.random.default_rng(0)
-    for order in ((0, 1, 2, 3, 4), (3, 4, 1, 0, 2)):
-        program = program_of(codec, order, tokenizer)
-        for _ in range(40):
-            ids = draw_row(program, rng)
-            text = tokenizer.decode(ids)
-            row = codec.parse_row(text, order)
-            assert type(row) is tuple, (text, row)
-            assert codec.encode_row(row, order) == text
-            assert tokenizer.encode(text) == ids
-            assert len(ids) <= program.longest
-
-
-def test_forced_tokens_are_those_without_a_choice(vocabulary: Callable[[str], TextTokenizer]) -> None:
-    program = program_of(codec_for("json", SCHEMA), (0, 1, 2, 3, 4), vocabulary("llama3"))
-    for state in range(program.n_states):
-        tokens, targets = program.edges(state)
-        assert (len(tokens) == 0) == (state == program.end)
-        assert program.forced[state] == (tokens[0] if len(tokens) == 1 else -1)
-        run, end = program.forced_run(state)
-        at = state
-        for token in run:
-            assert program.forced[at] == token
-            at = program.step(at, token)
-        assert at == end
-        assert program.forced[end] == -1
-        assert (program.segment[targets] >= program.segment[state]).all()
-    assert set(program.targets.tolist()) == set(range(1, program.n_states))
-    assert program.segment[program.start] == -1
-    assert program.segment[program.end] == 5
-
-
-def test_a_given_cell_is_a_segment_of_one_path(vocabulary: Callable[[str], TextTokenizer]) -> None:
-    tokenizer = vocabulary("llama3")
-    codec = codec_for("compact", SCHEMA)
-    age = compile_segment(codec.form(0, False), codec.columns[0], tokenizer)
-    program = chain([fixed(tokenizer.encode(" Ca")), age], close=tokenizer.encode_ending(codec.row_close))
-    for seed in range(20):
-        text = tokenizer.decode(draw_row(program, np.random.default_rng(seed)))
-        assert re.fullmatch(r" Ca A\d+ \n", text)
-
-
-def test_a_value_that_may_go_on_as_the_next_column_begins_is_an_error() -> None:
-    nodes = TokenNodes()
-    open_end = nodes.automaton(nodes.add_words([[5], [5, 7]]))
-    with pytest.raises(HarmonicError, match="column 'town'.*column 'pay'"):
-        chain([open_end, fixed([7, 8])], close=[1], names=["town", "pay"])
-    assert chain([open_end, fixed([8])], close=[1]).longest == 4
-
-
-def test_a_row_must_close() -> None:
-    with pytest.raises(HarmonicError, match="at least one token"):
-        chain([fixed([3])], close=[])
 
 
 # An independent oracle.

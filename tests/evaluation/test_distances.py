@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmonic.evaluation.codes import Codebook, Codes
@@ -40,6 +40,7 @@ def _by_hand(first: tuple, second: tuple, widths: np.ndarray) -> float:
     return total / 3
 
 
+@settings(max_examples=40)
 @given(TABLES, TABLES)
 def test_nearest_rows_are_those_of_a_plain_loop(queries: list[tuple], base: list[tuple]) -> None:
     asked, among = _coded(queries, base)
@@ -51,6 +52,7 @@ def test_nearest_rows_are_those_of_a_plain_loop(queries: list[tuple], base: list
         assert np.isclose(all_distances[rows[i]], min(all_distances))
 
 
+@settings(max_examples=40)
 @given(TABLES, TABLES)
 def test_copies_near_copies_and_twins_are_those_of_a_plain_loop(made: list[tuple], real: list[tuple]) -> None:
     hashes = RowHashes(dict(zip(("made", "real"), _coded(made, real), strict=True)))

@@ -106,11 +106,12 @@ def test_rows_without_a_target_are_left_out_and_a_source_without_any_says_so(
     [
         (["age", "outcome"], None, "names no target"),
         (["outcome"], "outcome", "no column to predict the target from"),
+        (["age", "same"], "same", "the target 'same' is of kind 'constant'"),
     ],
 )
 def test_a_table_with_nothing_to_predict_says_so(
     people: Callable[[int, int], pd.DataFrame], columns: list[str], target: str | None, reason: str
 ) -> None:
-    frame = people(50, 0)[columns]
+    frame = people(50, 0).assign(same=1)[columns]
     utility = _measure({"synthetic": frame}, frame, infer_schema(frame, target=target))
     assert reason in utility.undefined
