@@ -49,6 +49,8 @@ class Draw:
     usage: Usage = field(default_factory=Usage)
     strange: int = 0
     """Rows whose text the tokenizer itself would have written in other ids (free text only)."""
+    longest: int = 0
+    """The most tokens that a row took."""
 
 
 class Grammar:
@@ -187,6 +189,7 @@ class Sampler:
         """The rows of a finished context; None if one is rejected, which is counted."""
         tokenizer, codec = self.grammar.tokenizer, self.grammar.codec
         texts = [tokenizer.decode(row) for row in ids]
+        draw.longest = max(draw.longest, *map(len, ids))
         draw.strange += sum(own != row for own, row in zip(tokenizer.encode_batch(texts), ids, strict=True))
         parsed = [codec.parse_row(text, prompt.order) for text in texts]
         rejects = [row for row in parsed if isinstance(row, Reject)]

@@ -146,5 +146,14 @@ def percentile_interval(values: Floats) -> tuple[float | None, float | None]:
     return float(low), float(high)
 
 
+def percent(value: float | None) -> str:
+    """A share as per cent; a dash for none. Nearly all is never 100.0 %, and nearly none never 0.0 %."""
+    if value is None:
+        return "–"
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+
+
 Progress = Callable[[str], None]
 """Called with one line before each piece of work."""

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from harmonic.evaluation import pictures, words
-from harmonic.evaluation.figures import Figure
+from harmonic.evaluation.figures import Figure, percent
 from harmonic.evaluation.privacy import ALARM
 from harmonic.evaluation.report import Report
 
@@ -76,7 +76,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": words.percent,
+        "percent": lambda share: percent(share).replace(" ", "\N{NO-BREAK SPACE}"),
         "number": words.number,
         "signed": words.signed,
         "interval": words.interval,
@@ -151,7 +151,7 @@ def _gauge(
     def place(value: float) -> float:
         return round(100 * min(1.0, max(0.0, (value - start) / (end - start))), 2)
 
-    show = words.percent if as_percent else words.number
+    show = percent if as_percent else words.number
     marks = [
         Mark(name, show(value), place(value), is_made=i == 0)
         for i, (name, value) in enumerate(values.items())

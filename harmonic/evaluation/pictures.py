@@ -28,6 +28,8 @@ INK, SOFT, REAL, MADE, FAINT = "#010101", "#020202", "#030303", "#040404", "#050
 """Placeholders: text, lines, real rows, synthetic rows, grid."""
 VARIABLES = {INK: "--ink", SOFT: "--soft", REAL: "--real", MADE: "--synthetic", FAINT: "--faint"}
 MAX_LABEL = 18
+REM_PER_INCH = 7
+"""How wide a picture may become on the page: its letters are as large as those of the tables then."""
 MAX_HEAT = 30
 """Columns of a heat map: those that take part in the largest errors."""
 STYLE: dict[Any, Any] = {
@@ -121,7 +123,8 @@ def utility_picture(utility: Utility) -> str:
         axes.barh(place, value, height=0.6, color=MADE if is_made else REAL, alpha=0.85 if is_made else 0.4)
         if figure.low is not None and figure.high is not None:
             axes.plot([figure.low, figure.high], [place, place], color=INK, linewidth=1.4)
-        axes.text(max(0.0, value, figure.high or 0.0), place, f"   {number(figure.value)}", va="center")
+        end = (max(0.0, value, figure.high or 0.0), place)
+        axes.annotate(number(figure.value), end, xytext=(5, 0), textcoords="offset points", va="center")
         if source in ("real", "class_conditional"):
             axes.axvline(value, color=SOFT, linewidth=1, linestyle="--" if source == "real" else ":")
     axes.set_yticks(range(len(shown)), [SOURCE_NAMES[source] for source, _ in shown])
@@ -175,7 +178,8 @@ def _svg(canvas: Canvas, name: str, description: str) -> str:
     )
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{_escaped(description)}" ', 1)
+    widest = f"max-width: {canvas.get_figwidth() * REM_PER_INCH:.0f}rem"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{_escaped(description)}" style="{widest}" ', 1)
 
 
 def _short(label: str) -> str:

@@ -26,6 +26,7 @@ from harmonic.evaluation.figures import (
     compare,
     holm,
     p_above,
+    percent,
     rate_figure,
     undefined,
 )
@@ -309,9 +310,9 @@ def _leaks(found: Privacy) -> list[str]:
     ):
         if found.p_values[name] < ALARM:
             leaks.append(
-                f"{copies.n_synthetic:,} generated rows ({_percent(copies.synthetic.value)}) {what}; "
-                f"of the holdout rows {_percent(copies.holdout.value)} do, and of the training rows "
-                f"{_percent(copies.twins.value)} one another."
+                f"{copies.n_synthetic:,} generated rows ({percent(copies.synthetic.value)}) {what} "
+                f"(holdout rows: {percent(copies.holdout.value)}; "
+                f"training rows among themselves: {percent(copies.twins.value)})."
             )
     if found.p_values["membership"] < ALARM:
         leaks.append(
@@ -331,21 +332,22 @@ def _verdict(found: Privacy, leaks: tuple[str, ...]) -> str:
     """Never "anonymous": what was found, or above which size something would have been found."""
     if leaks:
         return "Leakage found. " + " ".join(leaks)
-    copies = found.copies
-    natural = max(copies.holdout.value or 0.0, copies.twins.value or 0.0)
-    repeats = (
-        f" {copies.n_synthetic:,} rows equal a training row, no more than chance allows where "
-        f"{_percent(natural)} of the real rows repeat one another."
-        if copies.n_synthetic
-        else ""
-    )
-    limits = [f"{_percent(found.copies.synthetic.high)} copied rows"]
+    limits = [f"{percent(found.copies.synthetic.high)} copied rows"]
     if found.membership.is_defined:
         limits.append(f"a membership AUC of {found.membership.high:.2f}")
+    said = f"No leakage found above {' and '.join(limits)} (95 % limits)."
+    return f"{said}{_unflagged(found.copies)} Other attacks may find more."
+
+
+def _unflagged(copies: Copies) -> str:
+    """What to think of copies that are too few for an alarm; nothing where there are none."""
+    if not copies.n_synthetic:
+        return ""
+    rows = "1 row equals" if copies.n_synthetic == 1 else f"{copies.n_synthetic:,} rows equal"
+    natural = max(copies.holdout.value or 0.0, copies.twins.value or 0.0)
+    if not natural:
+        return f" {rows} a training row: look there, though so few may be chance."
     return (
-        f"No leakage found above {' and '.join(limits)} (95 % limits).{repeats} Other attacks may find more."
+        f" {rows} a training row, no more than chance allows where {percent(natural)} of the real rows "
+        "repeat one another."
     )
-
-
-def _percent(share: float | None) -> str:
-    return "an unknown share" if share is None else f"{100 * share:.1f} %"

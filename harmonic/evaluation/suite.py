@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -209,13 +209,19 @@ def _column_notes(frames: Mapping[str, pd.DataFrame], schema: Schema) -> list[st
     for role, frame in frames.items():
         extra = [name for name in frame.columns if name not in schema.names]
         if extra:
-            notes.append(f"The {role} table has columns that the schema has not, left out: {extra}.")
+            notes.append(f"The {role} table has columns that the schema has not, left out: {_listed(extra)}.")
     filled = [column.label for column in schema.columns if not column.is_modelled]
     if filled:
-        notes.append(f"Constants and identifiers are filled in, not modelled, and not compared: {filled}.")
+        notes.append(
+            f"Constants and identifiers are filled in, not modelled, and not compared: {_listed(filled)}."
+        )
     if any(column.kind == "text" for column in schema.modelled):
         notes.append("Texts are compared by length, and by identity where copies are counted.")
     return notes
+
+
+def _listed(names: Sequence[Hashable]) -> str:
+    return ", ".join(map(str, names))
 
 
 def _size_notes(tables: Mapping[str, pd.DataFrame], sizes: Suite) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from harmonic.evaluation.figures import Figure
+from harmonic.evaluation.figures import Figure, percent
 from harmonic.evaluation.privacy import Copies
 
 if TYPE_CHECKING:
@@ -31,15 +31,6 @@ METRIC_NAMES = {
     "r2": "R²",
     "mae": "mean absolute error",
 }
-
-
-def percent(value: float | None) -> str:
-    """A share as per cent; a dash for none. Nearly all is never 100.0 %, and nearly none never 0.0 %."""
-    if value is None:
-        return "–"
-    if 0 < value < 0.0005:
-        return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
 
 
 def number(value: float | None, places: int = 2) -> str:

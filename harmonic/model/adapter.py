@@ -41,6 +41,8 @@ def save_adapter(trainer: Any, folder: Path, note: BaseNote, before: Prints) -> 
 
     Raises HarmonicError if nothing has moved since `before`, or if what was written does not read back.
     """
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     if not trainer.is_world_process_zero():
         trainer.save_model(str(folder))  # takes its part in gathering; only the main process writes
     else:

@@ -113,6 +113,8 @@ def finetune(
         tokens, minutes=budget.minutes, patience=budget.patience, is_validated=bool(val), is_shown=progress
     )
     args.max_steps = plan.steps
+    if PartialState().is_main_process:
+        _log.info("Training: %s steps, %s instructions, %s tokens", plan.steps, plan.visits, tokens[-1])
     with explained(folder), quiet():
         trainer = _Trainer(loaded, args, VisitSet(train, plan.visits), val, adapter_config, watch)
         trainable = count_trainable(trainer.model)

@@ -40,6 +40,7 @@ from harmonic.prompt.tokens import TextTokenizer
 NANO = Path(__file__).resolve().parents[2] / "checkpoints" / "nano"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_FILES = ["*.json", "*.jinja", "*.safetensors"]
+_HUB_COPIES = ["*/*", "consolidated*"]  # the same weights once more, for other programs
 _UNBOUNDED = 2**31 - 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -168,7 +169,9 @@ def _hub_path(base: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(base, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(
+            snapshot_download(base, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_COPIES)
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         at = f" at revision {revision!r}" if revision is not None else ""
         raise HarmonicError(

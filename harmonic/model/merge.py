@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harmonic.errors import HarmonicError
 from harmonic.files import atomic_folder
+from harmonic.model.identity import ADAPTER_WEIGHTS, weight_files, weights_digest
 from harmonic.model.load import LoadedModel
 from harmonic.model.quiet import quiet
 
@@ -53,13 +54,15 @@ def merge(loaded: LoadedModel) -> Merged:
             "Give the adapter/ of a finished run; full fine-tuning needs no merging."
         )
     before = _distributions(loaded)
-    model: Any = loaded.model
-    if loaded.quantization and loaded.adapter is not None:
-        dense = model.unload().dequantize(dtype=loaded.dtype)
-        model = PeftModel.from_pretrained(dense, loaded.adapter, use_safetensors=True)
-    merged = replace(
-        loaded, model=model.merge_and_unload(safe_merge=True).eval(), adapter=None, quantization=None
-    )
+    with quiet():
+        merged = replace(
+            loaded,
+            model=_merged_weights(loaded).eval(),
+            # Other weights than the base's: an adapter trained on these must not pass for one of the base.
+            digest=weights_digest([*weight_files(loaded.folder), loaded.adapter / ADAPTER_WEIGHTS]),
+            adapter=None,
+            quantization=None,
+        )
     apart = 0.5 * (_distributions(merged) - before).abs().sum(dim=-1)
     result = Merged(merged, float(apart.mean()), float(apart.max()))
     rounds = loaded.quantization or loaded.dtype != torch.float32

@@ -115,6 +115,8 @@ class Watch(TrainerCallback, ExportableState):
             self._end(control, "patience")
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # sharded checkpoints are whole when every process has written its part
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
@@ -128,7 +130,8 @@ class Watch(TrainerCallback, ExportableState):
 
     def _show(self, step: int) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {self._loss:.3f}", refresh=False)
+            if math.isfinite(self._loss):
+                self._bar.set_postfix_str(f"loss {self._loss:.3f}", refresh=False)
             self._bar.update(step - self._bar.n)
         elif self.is_shown and time.monotonic() - self._last_line >= _LINE_SECONDS:
             self._last_line = time.monotonic()

@@ -77,6 +77,13 @@ def test_copies_are_counted_one_by_one_and_before_any_filter() -> None:
     assert filtered.copies.synthetic.value == 0.03
 
 
+def test_a_copy_too_rare_for_an_alarm_is_still_named() -> None:
+    real = _numbers(100, 0)
+    found = _attack(real, pd.concat([real.iloc[:1], _numbers(99, 1)]), _numbers(50, 2), SCHEMA)
+    assert not found.leaks
+    assert "1 row equals a training row: look there" in found.verdict
+
+
 def test_rows_that_change_one_cell_of_a_copy_are_near_copies() -> None:
     real = _numbers(300, 0)
     blurred = real.iloc[:20].assign(c=lambda rows: rows["c"] + 1)

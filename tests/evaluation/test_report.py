@@ -212,7 +212,7 @@ def test_cells_that_do_not_fit_are_counted_and_the_report_goes_on(
     _is_sound(report)
     assert report.validity.n_valid == 38
     assert report.validity.problems == {"ward": 2, "age": 1}
-    assert "The synthetic table has columns that the schema has not, left out: ['extra']." in report.notes
+    assert "The synthetic table has columns that the schema has not, left out: extra." in report.notes
 
 
 def test_missing_rates_are_compared_with_the_training_rows(

@@ -21,6 +21,13 @@ def test_preflight_says_steps_tokens_time_and_memory(base: str) -> None:
     assert "10 steps, 40 instructions, 1,600 tokens" in str(found)
 
 
+def test_a_four_bit_base_counts_the_weights_it_stands_for(base: str) -> None:
+    nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    whole, packed = (preflight(load_model(base, quantization=q), [40] * 30) for q in (None, nf4))
+    assert (packed.weights, packed.trainable) == (whole.weights, whole.trainable)
+    assert packed.is_measured and packed.memory < whole.memory
+
+
 def test_a_model_too_large_to_try_is_reckoned(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_PROBE_FLOPS", 1.0)
     found = preflight(load_model(base), [40] * 30, method="full")

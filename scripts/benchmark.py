@@ -1,0 +1,49 @@
+"""Measurements that take longer than a test, each printed as a table and kept as JSON.
+
+python scripts/benchmark.py quickstart --seeds 5          utility and C2ST of the quickstart, and of random weights
+python scripts/benchmark.py tables                        whole journeys on real tables: time, dtypes, missing rates
+python scripts/benchmark.py vocabularies --rows 2000      real vocabularies on random weights: every row valid
+python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
+Real tables are looked for in HARMONIC_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+from pathlib import Path
+
+import cli
+
+MEASUREMENTS = ("quickstart", "tables", "vocabularies", "neighbors")
+
+
+def work() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measurement", choices=MEASUREMENTS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--only", nargs="*", help="some of the tables, by name")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override a setting of the runs")
+    parser.add_argument("--out", default="checkpoints/benchmarks", help="where runs and figures go; runs are resumed")
+    arguments = parser.parse_args()
+    arguments.data_dir = Path(os.environ.get("HARMONIC_DATA", "../shared/data"))
+    measure = importlib.import_module(f"benchmarks.{arguments.measurement}").measure
+    rows: list[dict[str, object]] = []
+    place = Path(arguments.out) / f"{arguments.measurement}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for row in measure(arguments):
+        rows.append(row)
+        cli.say("  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
+        place.write_text(json.dumps(rows, indent=2) + "\n")
+    cli.say(f"Figures: {place}")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    cli.main(work)

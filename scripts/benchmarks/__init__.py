@@ -1,0 +1,1 @@
+"""One module a measurement, each with `measure(arguments) -> rows of figures`."""

@@ -1,0 +1,55 @@
+"""The quickstart over several seeds (split, training and sampling), and the same budget from random weights."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from benchmarks.runs import config_of, journey_of
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from harmonic.evaluation import Report
+from harmonic.model.load import base_path
+
+FILE = "configs/runs/harmonic/quickstart.toml"
+
+
+def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
+    """A row of figures for each seed and base."""
+    random = _random_base(Path(arguments.out) / "random-weights")
+    for seed in range(arguments.seeds):
+        for base, name in (("nano", "nano"), (str(random), "random")):
+            out = Path(arguments.out) / f"quickstart-{name}-{seed}"
+            settings = [f"run.seed={seed}", f'model.base="{base}"', *arguments.set]
+            run, report, seconds = journey_of(config_of(FILE, {}, settings, out))
+            drawn = run.read_json("samples/seed-0.json")
+            yield {
+                "seed": seed,
+                "base": name,
+                "seconds": seconds,
+                "rows": drawn["rows"],
+                "valid": report.validity.valid.value,
+                "r2": _headline(report, "synthetic"),
+                "r2_real": _headline(report, "real"),
+                "c2st": report.fidelity.c2st.value,
+                "c2st_independent": report.fidelity.c2st.worst_case,
+                "copies": report.privacy.copies.synthetic.value,
+                "mia": report.privacy.membership.value,
+            }
+
+
+def _headline(report: Report, source: str) -> float | None:
+    trained = report.utility.source(source)
+    return None if trained is None else trained.scores[report.utility.headline].value
+
+
+def _random_base(folder: Path) -> Path:
+    """Nano's shape and vocabulary with weights that have seen nothing."""
+    if not (folder / "config.json").exists():
+        nano = base_path("nano")
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(nano)).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(nano).save_pretrained(folder)
+    return folder

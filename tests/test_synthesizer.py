@@ -1,0 +1,128 @@
+"""Harmonic: fit, sample, exact dtypes, contexts of every kind, on the embedded base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harmonic import Harmonic, read_table, split_table
+from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
+from harmonic.errors import HarmonicError
+from harmonic.table.cells import validate
+from harmonic.table.schema import Schema
+
+TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[pd.DataFrame, Schema]:
+    table, schema = read_table("sklearn:diabetes", target="target")
+    train, _ = split_table(table, schema, seed=0)
+    return train.head(60), schema
+
+
+def _model(**sections: object) -> Harmonic:
+    return Harmonic(budget=BudgetSection(steps=2), train=TRAIN, **sections)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[pd.DataFrame, Schema], tmp_path_factory: pytest.TempPathFactory) -> Harmonic:
+    train, schema = data
+    return _model().fit(train, schema, out=tmp_path_factory.mktemp("run"))
+
+
+def test_rows_come_in_the_exact_columns_and_dtypes_and_are_valid(
+    fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    rows = fitted.sample(20, seed=0)
+    assert len(rows) == 20
+    assert list(rows.columns) == list(data[0].columns)
+    assert (rows.dtypes == data[0].dtypes).all()
+    assert validate(rows, fitted.schema_) == []
+
+
+def test_one_seed_is_one_table_and_a_short_table_begins_a_long_one(fitted: Harmonic) -> None:
+    few, many = fitted.sample(5, seed=3), fitted.sample(17, seed=3)
+    pd.testing.assert_frame_equal(few, many.head(5))
+    pd.testing.assert_frame_equal(few, fitted.sample(5, seed=3, settings=SampleSection(slots=1)))
+    assert not few.equals(fitted.sample(5, seed=4))
+
+
+def test_no_rows_asked_for_is_an_empty_typed_table(fitted: Harmonic, data: tuple[pd.DataFrame, Schema]) -> None:
+    rows = fitted.sample(0)
+    assert len(rows) == 0
+    assert (rows.dtypes == data[0].dtypes).all()
+
+
+def test_a_piece_of_a_table_is_drawn_alone(fitted: Harmonic) -> None:
+    whole = fitted.draw(0, 20, seed=1).rows
+    assert fitted.draw(9, 14, seed=1).rows == whole[9:14]
+
+
+def test_the_adapter_can_be_loaded_in_another_synthesizer(
+    fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    other = _model().load(data[0], fitted.schema_, Path(fitted.result_.adapter))
+    pd.testing.assert_frame_equal(other.sample(6, seed=0), fitted.sample(6, seed=0))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        PromptSection(contexts="random", rows=3),
+        PromptSection(contexts="paper", codec="paper", loss="last"),
+        PromptSection(codec="json", order="shuffled", examples=2, rows=2),
+        PromptSection(loss="every", examples=0),
+    ],
+)
+def test_every_kind_of_context_trains_and_samples(prompt: PromptSection, data: tuple[pd.DataFrame, Schema]) -> None:
+    model = _model(prompt=prompt).fit(*data)
+    assert validate(model.sample(5, seed=0), model.schema_) == []
+
+
+def test_synthetic_contexts_need_no_training_rows_to_sample(
+    data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import harmonic.synthesizer as module
+
+    monkeypatch.setattr(module, "FIRST_WAVE", 8)
+    prompt = PromptSection(contexts="synthetic", rows=4, examples=2)
+    model = _model(prompt=prompt).fit(*data, out=tmp_path)
+    alone = _model(prompt=prompt).load(None, model.schema_, tmp_path / "adapter")
+    rows = alone.sample(20, seed=0)
+    assert validate(rows, model.schema_) == []
+    pd.testing.assert_frame_equal(alone.sample(12, seed=0), rows.head(12))
+
+
+def test_full_fine_tuning_trains_and_samples(data: tuple[pd.DataFrame, Schema]) -> None:
+    model = _model(model=ModelSection(method="full")).fit(*data)
+    assert len(model.sample(3)) == 3
+
+
+def test_validation_rows_are_used_when_given(data: tuple[pd.DataFrame, Schema]) -> None:
+    train, schema = data
+    model = _model().fit(train.head(50), schema, val=train.tail(10))
+    assert model.result_.val_losses
+
+
+def test_a_wide_table_asks_for_fewer_rows_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    frame = pd.DataFrame({f"column {n}": [f"level {n} {k % 7}" for k in range(40)] for n in range(70)})
+    model = _model(prompt=PromptSection(rows=8, examples=5)).fit(frame)
+    assert model.law_.rows < 8
+    assert "tokens hold no more" in caplog.text
+    assert len(model.sample(2)) == 2
+
+
+def test_errors_come_before_any_training(data: tuple[pd.DataFrame, Schema]) -> None:
+    train, schema = data
+    with pytest.raises(HarmonicError, match="has learnt no table yet"):
+        Harmonic().sample(3)
+    with pytest.raises(HarmonicError, match="has 1 rows, expected at least 2"):
+        _model().fit(train.head(1), schema)
+    with pytest.raises(HarmonicError, match="there is no such folder"):
+        Harmonic("/no/such/base").fit(train, schema)
+    frame = pd.DataFrame({f"c{n}": ["x" * 30 + str(k % 9) for k in range(40)] for n in range(400)})
+    with pytest.raises(HarmonicError, match="the model's context holds 2048"):
+        _model().fit(frame)
