@@ -143,10 +143,13 @@ class BudgetSection:
             )
 
 
-DEFAULT_BUDGET = BudgetSection(steps=300)
+DEFAULT_BUDGET = BudgetSection()
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 1e-3,
-    "per_device_train_batch_size": 8,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 8,
+    "num_train_epochs": 30,
+    "max_steps": 300,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
 }

@@ -77,6 +77,12 @@ def train(run: Run, config: Config, *, resume: bool = False, processes: Processe
     return synthesizer
 
 
+def preflight(config: Config) -> str:
+    """What training this config would cost, in words; nothing is written."""
+    read_schema, parts = _read_parts(config)
+    return str(_synthesizer(config).preflight(parts.train, read_schema))
+
+
 def load(run: Run, config: Config) -> Harmonic:
     """The fitted synthesizer of a trained run. Raises HarmonicError if it is not trained, or its table changed."""
     if not run.has("adapter"):

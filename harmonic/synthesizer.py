@@ -30,6 +30,8 @@ from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
+from harmonic.model.plan import sample_lengths
+from harmonic.model.preflight import Preflight, preflight
 from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose
 from harmonic.prompt.fitting import fit_law
 from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
@@ -131,13 +133,15 @@ class Harmonic:
         section = self._model_section()
         loaded = self._load(trainable=True)
         self._build(loaded)
+        instructions = self._instructions()
+        log.info("%s", self._preflight(loaded, instructions))
         self.result_: FinetuneResult = finetune(
             loaded,
-            Instructions(self._contexts("train"), self.grammar_, self._prompt_section().loss),
+            instructions,
             self._validation(val),
             out=folder,
             method=section.method,
-            train_settings=DEFAULT_TRAIN if self.train is None else self.train,
+            train_settings=self._train_settings(),
             lora_settings=self._lora_settings(),
             budget=self.budget or DEFAULT_BUDGET,
             seed=self.seed,
@@ -145,6 +149,13 @@ class Harmonic:
         )
         self.loaded_ = self._load_fitted(Path(self.result_.adapter))
         return self
+
+    def preflight(self, train: DataFrame, schema: Schema | None = None) -> Preflight:
+        """What `fit` would cost: steps, tokens, time and memory. Raises HarmonicError as `fit` would."""
+        self._prepare(train, schema)
+        loaded = self._load(trainable=True)
+        self._build(loaded)
+        return self._preflight(loaded, self._instructions())
 
     def load(self, train: DataFrame | None, schema: Schema, adapter: str | Path) -> Harmonic:
         """A fitted synthesizer from an adapter; `schema` as `observe` left it. `train` is what contexts show.
@@ -219,8 +230,10 @@ class Harmonic:
         section = self._prompt_section()
         self.codec_ = codec_for(section.codec, self.schema_)
         self.grammar_ = Grammar(self.codec_, loaded.tokenizer)
+        # The published instruction asks for one row.
+        rows = 1 if section.contexts == "paper" else section.rows
         law = ContextLaw(
-            section.contexts, section.examples, section.rows, section.pool, section.order, section.related
+            section.contexts, section.examples, rows, section.pool, section.order, section.related
         )
         if not self.rows_:
             self.law_ = law
@@ -230,6 +243,23 @@ class Harmonic:
         )
         for note in notes:
             log.warning(note)
+
+    def _instructions(self) -> Instructions:
+        return Instructions(self._contexts("train"), self.grammar_, self._prompt_section().loss)
+
+    def _preflight(self, loaded: LoadedModel, instructions: Instructions) -> Preflight:
+        return preflight(
+            loaded,
+            sample_lengths(instructions, loaded.context_length).tolist(),
+            self._train_settings(),
+            self.budget or DEFAULT_BUDGET,
+            method=self._model_section().method,
+            lora_settings=self._lora_settings(),
+            per_pass=instructions.per_pass,
+        )
+
+    def _train_settings(self) -> Mapping[str, Any]:
+        return DEFAULT_TRAIN if self.train is None else self.train
 
     def _lora_settings(self) -> Mapping[str, Any] | None:
         if self._model_section().method == "full":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -44,6 +45,14 @@ def config_of(arguments: argparse.Namespace, *extra: str) -> Config:
     if Path(arguments.config).is_dir():
         return config_from_dict(Run.join(arguments.config).config)
     return load_config(arguments.config, overrides)
+
+
+def dry_run(config: Config) -> None:
+    """Shows the resolved settings and what training would cost."""
+    say(json.dumps(config.to_json(), indent=2))
+    from harmonic import journey
+
+    say(journey.preflight(config))
 
 
 def processes() -> Processes:

@@ -6,7 +6,6 @@ python scripts/run.py --table patients.csv --target outcome --rows 5000
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
 import cli
@@ -34,7 +33,7 @@ def work() -> None:
     arguments = parser.parse_args()
     config = _config(arguments)
     if arguments.dry_run:
-        return cli.say(json.dumps(config.to_json(), indent=2))
+        return cli.dry_run(config)
     from dataclasses import replace
 
     from harmonic import journey

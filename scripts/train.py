@@ -5,8 +5,6 @@ accelerate launch --config_file configs/accelerate/ddp.yaml scripts/train.py con
 
 from __future__ import annotations
 
-import json
-
 import cli
 
 
@@ -14,7 +12,7 @@ def work() -> None:
     arguments = cli.parser(__doc__).parse_args()
     config = cli.config_of(arguments)
     if arguments.dry_run:
-        return cli.say(json.dumps(config.to_json(), indent=2))
+        return cli.dry_run(config)
     from harmonic import journey
 
     with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as run:

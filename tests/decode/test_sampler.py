@@ -60,7 +60,7 @@ def test_rows_of_random_weights_are_valid_bounded_and_the_tokenizers_own(
 def schema() -> Schema:
     return Schema(
         (
-            Column("age", "age", "integer", "int64", lower="17", upper="90", missing=0.1),
+            Column("age", "age", "integer", "Int64", lower="17", upper="90", missing=0.1),
             Column("job", "job", "categorical", "str", levels=("Private", "State", "None", "é")),
             Column("pay", "pay", "decimal", "float64", lower="-2.5", upper="1000", decimals=2),
         )

@@ -1,0 +1,191 @@
+"""The scripts as a person runs them: whole journeys, kills, several processes, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes
+
+SMALL = [
+    "--set",
+    "budget.steps=4",
+    "--set",
+    'train={learning_rate=1e-4, per_device_train_batch_size=1, save_steps=1}',
+    "--set",
+    "sample.rows=24",
+]
+IN_SMALL_CHUNKS = "import runpy, sys; from harmonic import journey; journey.CHUNK_ROWS = 8; sys.argv = sys.argv[1:]; "
+RUN_FILE = "sys.path.insert(0, 'scripts'); runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "patients.csv"
+    load_diabetes(as_frame=True, scaled=False).frame.head(80).to_csv(path, index=False)
+    return path
+
+
+def _command(repository: Path, *arguments: str | Path, chunks: bool = False) -> list[str]:
+    head = ["-c", IN_SMALL_CHUNKS + RUN_FILE] if chunks else []
+    return [sys.executable, *head, *map(str, arguments)]
+
+
+def _run(repository: Path, *arguments: str | Path, status: int = 0, chunks: bool = False) -> str:
+    done = subprocess.run(
+        _command(repository, *arguments, chunks=chunks),
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(repository: Path, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run, with its sample and report, made by the command of the README."""
+    out = tmp_path_factory.mktemp("runs") / "patients"
+    printed = _run(repository, "scripts/run.py", "--table", table, "--target", "target", "--out", out, *SMALL)
+    assert f"Report: {out / 'report.html'}" in printed
+    return out
+
+
+def test_a_bare_table_becomes_rows_and_a_report(run: Path, table: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names >= {"config.json", "schema.json", "split.json", "adapter", "samples", "report.html", "report.json"}
+    assert (run / "DONE").exists()
+    rows, real = pd.read_csv(run / "samples" / "seed-0.csv"), pd.read_csv(table)
+    assert len(rows) == 24
+    assert (rows.dtypes == real.dtypes).all()
+    text = "".join(path.read_text() for path in run.rglob("*.json") if "trainer" not in str(path))
+    assert str(table.parent) not in text.replace(str(table), "")
+
+
+def test_a_finished_run_is_not_done_again_and_not_overwritten(repository: Path, run: Path, table: Path) -> None:
+    before = (run / "DONE").read_text()
+    again = ["scripts/run.py", "--table", table, "--target", "target", "--out", run, *SMALL]
+    assert "holds a finished run. Use --resume" in _run(repository, *again, status=2)
+    _run(repository, *again, "--resume")
+    assert (run / "DONE").read_text() == before
+
+
+def test_sampling_evaluating_and_merging_take_the_run_folder(repository: Path, run: Path, tmp_path: Path) -> None:
+    _run(repository, "scripts/sample.py", run, "--rows", "16", "--seed", "5")
+    first, other = (pd.read_csv(run / "samples" / f"seed-{seed}.csv") for seed in (0, 5))
+    assert len(other) == 16
+    assert not other.equals(first.head(16))
+    _run(repository, "scripts/evaluate.py", run)
+    _run(repository, "scripts/merge.py", run, "--out", tmp_path / "merged")
+    assert (tmp_path / "merged" / "model.safetensors").exists()
+
+
+def test_files_of_any_tool_are_evaluated(repository: Path, table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table)
+    names = {"real": frame.iloc[:40], "synthetic": frame.iloc[40:60], "holdout": frame.iloc[60:]}
+    arguments: list[str | Path] = []
+    for name, part in names.items():
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+        arguments += [f"--{name}", tmp_path / f"{name}.csv"]
+    _run(repository, "scripts/evaluate.py", *arguments, "--target", "target", "--out", tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_a_sample_killed_three_times_is_the_same_table(repository: Path, run: Path) -> None:
+    sample = ["scripts/sample.py", run, "--rows", "64"]
+    _run(repository, *sample, "--seed", "7", chunks=True)
+    parts = run / "samples" / "seed-8.parts"
+    for kill in range(1, 4):
+        process = subprocess.Popen(
+            _command(repository, *sample, "--seed", "8", chunks=True),
+            cwd=repository,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(repository)},
+        )
+        while process.poll() is None and len(list(parts.glob("0*.json"))) < kill:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (run / "samples" / "seed-8.csv").exists()
+    _run(repository, *sample, "--seed", "8", chunks=True)
+    resumed = (run / "samples" / "seed-8.csv").read_text()
+    for path in (run / "samples").glob("seed-8.*"):
+        path.unlink()
+    _run(repository, *sample, "--seed", "8")
+    assert (run / "samples" / "seed-8.csv").read_text() == resumed
+
+
+@pytest.mark.slow
+def test_two_processes_draw_the_table_of_one(repository: Path, run: Path) -> None:
+    script = repository / "scripts" / "sample.py"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    _run(repository, *torchrun, script, run, "--rows", "4200", "--seed", "9")
+    together = (run / "samples" / "seed-9.csv").read_text()
+    for path in (run / "samples").glob("seed-9.*"):
+        path.unlink()
+    _run(repository, script, run, "--rows", "4200", "--seed", "9")
+    assert (run / "samples" / "seed-9.csv").read_text() == together
+
+
+def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
+    repository: Path, table: Path, tmp_path: Path
+) -> None:
+    settings = [
+        "--set", f'table.source="{table}"', "--set", "budget.steps=8",
+        "--set", "train={learning_rate=1e-4, per_device_train_batch_size=1, save_steps=1}",
+    ]  # fmt: skip
+    train = ["scripts/train.py", "configs/runs/harmonic/quickstart.toml", *settings, "--resume", "--out"]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    _run(repository, *launch, *train, tmp_path / "launched")
+    process = subprocess.Popen(
+        _command(repository, *train, tmp_path / "killed"),
+        cwd=repository,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    while process.poll() is None and not list((tmp_path / "killed" / "trainer").glob("checkpoint-*/WHOLE")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "adapter").exists()
+    _run(repository, *train, tmp_path / "killed")
+    weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("launched", "killed")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scripts/run.py", "no.toml"], "cannot be read"),
+        (["scripts/run.py", "--table", "no.csv", "--out", "{tmp}/a"], "no such file"),
+        (["scripts/run.py", "--table", "{table}", "--target", "tarket", "--out", "{tmp}/b"], "'tarket'"),
+        (["scripts/run.py", "--table", "{table}", "--set", "promt.rows=3", "--out", "{tmp}/c"], "Did you mean 'prompt'"),
+        (["scripts/sample.py", "{tmp}"], "holds other files, no run of harmonic"),
+        (["scripts/evaluate.py"], "Nothing to report on"),
+    ],
+)
+def test_bad_input_is_one_line_with_a_remedy(
+    arguments: list[str], message: str, repository: Path, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stranger.txt").write_text("not a run")
+    filled = [argument.format(tmp=tmp_path, table=table) for argument in arguments]
+    printed = _run(repository, *filled, status=2)
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_a_table_that_changed_since_training_is_refused(repository: Path, run: Path, table: Path) -> None:
+    kept = table.read_text()
+    try:
+        table.write_text("\n".join(kept.splitlines()[:-1]) + "\n")
+        assert "no longer those it was trained on" in _run(repository, "scripts/sample.py", run, "--seed", "6", status=2)
+    finally:
+        table.write_text(kept)
