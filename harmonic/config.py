@@ -110,10 +110,12 @@ class PromptSection:
     """[prompt]: what a context shows and asks for (prompt.contexts.ContextLaw), and how rows are written."""
 
     codec: Literal["compact", "json", "paper"] = "compact"
-    order: Literal["fixed", "shuffled"] = "fixed"
+    order: Literal["fixed", "target_first", "shuffled"] = "fixed"
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
     examples: Natural = 5
     """At most this many rows are shown (k)."""
+    fewest: Natural = 0
+    """At least this many."""
     rows: Count = 8
     """Rows asked for in one context."""
     related: bool = True

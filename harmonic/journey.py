@@ -11,11 +11,9 @@ import logging
 import shutil
 import time
 from collections import Counter
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
 
 from harmonic import files
 from harmonic.config import Config, EvaluateSection, SampleSection

@@ -32,10 +32,12 @@ from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths
 from harmonic.model.preflight import Preflight, preflight
-from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose
+from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose, fixed_order
 from harmonic.prompt.fitting import fit_law
-from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
+from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.rows import codec_for
+from harmonic.prompt.visits import Instructions
+from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.neighbors import Neighbors
@@ -47,11 +49,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_WAVE = 256
-"""Rows of wave 0 of `synthetic` contexts; each later wave is four times as long."""
-WAVE_POOL = 2000
-"""At most this many rows of the finished wave are looked at."""
-
 
 @dataclass(slots=True)
 class Drawn:
@@ -61,27 +58,6 @@ class Drawn:
     rejects: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
     strange: int = 0
-
-
-class Instructions:
-    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time."""
-
-    def __init__(self, contexts: Contexts, grammar: Grammar, loss: Loss) -> None:
-        self.contexts = contexts
-        self.grammar = grammar
-        self.loss: Loss = loss
-
-    @property
-    def per_pass(self) -> int:
-        """How many of them ask for every row once."""
-        return self.contexts.per_pass
-
-    def __getitem__(self, index: int) -> Tokens:
-        context = self.contexts[index]
-        examples = [self.contexts.rows[number] for number in context.examples]
-        rows = [self.contexts.asked[number] for number in context.members]
-        instruction = write_instruction(self.grammar.codec, examples, len(rows), context.order, rows)
-        return tokenize(instruction, self.grammar.tokenizer, self.loss)
 
 
 class Harmonic:
@@ -194,7 +170,7 @@ class Harmonic:
             return drawn
         sampler = self._sampler(settings)
         size = self.law_.rows
-        for wave, (start, end) in enumerate(_waves(first, stop, self.law_.contexts, size)):
+        for wave, (start, end) in enumerate(waves(first, stop, self.law_.contexts, size)):
             prompts = self._prompts(sampler, start, end, seed, settings, earlier)
             part = sampler.draw(prompts, seed=seed, progress=progress)
             _collect(drawn, part, range(max(start, first), min(end, stop)))
@@ -233,7 +209,13 @@ class Harmonic:
         # The published instruction asks for one row.
         rows = 1 if section.contexts == "paper" else section.rows
         law = ContextLaw(
-            section.contexts, section.examples, rows, section.pool, section.order, section.related
+            section.contexts,
+            section.examples,
+            section.fewest,
+            rows,
+            section.pool,
+            section.order,
+            section.related,
         )
         if not self.rows_:
             self.law_ = law
@@ -245,7 +227,10 @@ class Harmonic:
             log.warning(note)
 
     def _instructions(self) -> Instructions:
-        return Instructions(self._contexts("train"), self.grammar_, self._prompt_section().loss)
+        return self._visits(self._contexts("train"))
+
+    def _visits(self, contexts: Contexts) -> Instructions:
+        return Instructions(contexts, self.codec_, self.grammar_.tokenizer, self._prompt_section().loss)
 
     def _preflight(self, loaded: LoadedModel, instructions: Instructions) -> Preflight:
         return preflight(
@@ -271,16 +256,21 @@ class Harmonic:
             return None
         near = None if self._neighbors is None else self._neighbors.kneighbors(val, self._n_near())
         contexts = Contexts(
-            self.rows_, near, self.law_, seed=self.seed, purpose="val", asked=to_rows(val, self.schema_)
+            self.rows_,
+            near,
+            self.law_,
+            seed=self.seed,
+            purpose="val",
+            asked=to_rows(val, self.schema_),
+            target=self._target,
         )
-        instructions = Instructions(contexts, self.grammar_, self._prompt_section().loss)
+        instructions = self._visits(contexts)
         return [instructions[number] for number in range(contexts.per_pass)]
 
     def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
         near = None if self._neighbors is None else self._neighbors.kneighbors(None, self._n_near())
-        return Contexts(
-            self.rows_, near, self.law_, seed=self.seed if seed is None else seed, purpose=purpose
-        )
+        seed = self.seed if seed is None else seed
+        return Contexts(self.rows_, near, self.law_, seed=seed, purpose=purpose, target=self._target)
 
     def _n_near(self) -> int:
         law = self.law_
@@ -312,7 +302,7 @@ class Harmonic:
         """The prompts of rows start ... end - 1; both lie on context boundaries."""
         size = self.law_.rows
         contexts = self._sampling_contexts(start, seed, settings, earlier)
-        order = tuple(range(len(self.codec_.columns)))
+        order = fixed_order(self.law_, len(self.codec_.columns), self._target)
         prompts = []
         for number in range(start // size, -(-end // size)):
             context = contexts[number] if contexts is not None else Context((), (), order)
@@ -329,15 +319,15 @@ class Harmonic:
     ) -> Contexts | None:
         if self.law_.contexts != "synthetic":
             return self._contexts("sample", seed)
-        wave = _wave_of(start, self.law_.rows)
+        wave = wave_of(start, self.law_.rows)
         if wave == 0:
             return None
-        low, high = _wave_bounds(wave - 1, self.law_.rows)
+        low, high = wave_bounds(wave - 1, self.law_.rows)
         high = min(high, low + WAVE_POOL)
         rows = earlier(low, high) if earlier else self.draw(low, high, seed=seed, settings=settings).rows
         frame = from_rows(rows, self.schema_, seed=seed)
         near = Neighbors(self.schema_, seed=seed).fit(frame).kneighbors(None, self._n_near())
-        return Contexts(rows, near, self.law_, seed=seed, purpose="sample")
+        return Contexts(rows, near, self.law_, seed=seed, purpose="sample", target=self._target)
 
     # what both need.
 
@@ -365,6 +355,11 @@ class Harmonic:
     def _prompt_section(self) -> PromptSection:
         return self.prompt or PromptSection()
 
+    @property
+    def _target(self) -> int | None:
+        names = [column.name for column in self.schema_.modelled]
+        return names.index(self.schema_.target) if self.schema_.target in names else None
+
     def _private_folder(self) -> Path:
         # Kept on the object: the folder goes when the synthesizer goes.
         self._temporary = tempfile.TemporaryDirectory(prefix="harmonic-")
@@ -380,29 +375,3 @@ def _collect(drawn: Drawn, part: Draw, wanted: range) -> None:
     drawn.rejects.update(part.rejects)
     drawn.usage.add(part.usage)
     drawn.strange += part.strange
-
-
-def _wave_bounds(wave: int, size: int) -> tuple[int, int]:
-    """The rows of a wave, on context boundaries."""
-    first = -(-FIRST_WAVE // size) * size
-    return (0, first) if wave == 0 else (first * 4 ** (wave - 1), first * 4**wave)
-
-
-def _wave_of(row: int, size: int) -> int:
-    wave = 0
-    while row >= _wave_bounds(wave, size)[1]:
-        wave += 1
-    return wave
-
-
-def _waves(first: int, stop: int, contexts: str, size: int) -> list[tuple[int, int]]:
-    """Rows first ... stop - 1, widened to context boundaries and cut where waves end."""
-    start, end = first // size * size, -(-stop // size) * size
-    if contexts != "synthetic":
-        return [(start, end)]
-    parts = []
-    while start < end:
-        cut = min(end, _wave_bounds(_wave_of(start, size), size)[1])
-        parts.append((start, cut))
-        start = cut
-    return parts

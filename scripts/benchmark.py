@@ -21,13 +21,19 @@ MEASUREMENTS = ("quickstart", "tables", "vocabularies", "neighbors")
 
 
 def work() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("measurement", choices=MEASUREMENTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--only", nargs="*", help="some of the tables, by name")
-    parser.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override a setting of the runs")
-    parser.add_argument("--out", default="checkpoints/benchmarks", help="where runs and figures go; runs are resumed")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=v", help="override a setting of the runs"
+    )
+    parser.add_argument(
+        "--out", default="checkpoints/benchmarks", help="where runs and figures go; runs are resumed"
+    )
     arguments = parser.parse_args()
     arguments.data_dir = Path(os.environ.get("HARMONIC_DATA", "../shared/data"))
     measure = importlib.import_module(f"benchmarks.{arguments.measurement}").measure

@@ -32,7 +32,9 @@ def work() -> None:
     )
     merged = merge(loaded)
     save_merged(merged, Path(arguments.out))
-    cli.say(f"Merged: {arguments.out} (mean difference of next-token distributions {merged.mean_difference:.2e})")
+    cli.say(
+        f"Merged: {arguments.out} (mean difference of next-token distributions {merged.mean_difference:.2e})"
+    )
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ SMALL = [
     "--set",
     "budget.steps=4",
     "--set",
-    'train={learning_rate=1e-4, per_device_train_batch_size=1, save_steps=1}',
+    "train={learning_rate=1e-4, per_device_train_batch_size=1, save_steps=1}",
     "--set",
     "sample.rows=24",
 ]
-IN_SMALL_CHUNKS = "import runpy, sys; from harmonic import journey; journey.CHUNK_ROWS = 8; sys.argv = sys.argv[1:]; "
+IN_SMALL_CHUNKS = (
+    "import runpy, sys; from harmonic import journey; journey.CHUNK_ROWS = 8; sys.argv = sys.argv[1:]; "
+)
 RUN_FILE = "sys.path.insert(0, 'scripts'); runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
@@ -61,7 +63,15 @@ def run(repository: Path, table: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_a_bare_table_becomes_rows_and_a_report(run: Path, table: Path) -> None:
     names = {path.name for path in run.iterdir()}
-    assert names >= {"config.json", "schema.json", "split.json", "adapter", "samples", "report.html", "report.json"}
+    assert names >= {
+        "config.json",
+        "schema.json",
+        "split.json",
+        "adapter",
+        "samples",
+        "report.html",
+        "report.json",
+    }
     assert (run / "DONE").exists()
     rows, real = pd.read_csv(run / "samples" / "seed-0.csv"), pd.read_csv(table)
     assert len(rows) == 24
@@ -70,7 +80,9 @@ def test_a_bare_table_becomes_rows_and_a_report(run: Path, table: Path) -> None:
     assert str(table.parent) not in text.replace(str(table), "")
 
 
-def test_a_finished_run_is_not_done_again_and_not_overwritten(repository: Path, run: Path, table: Path) -> None:
+def test_a_finished_run_is_not_done_again_and_not_overwritten(
+    repository: Path, run: Path, table: Path
+) -> None:
     before = (run / "DONE").read_text()
     again = ["scripts/run.py", "--table", table, "--target", "target", "--out", run, *SMALL]
     assert "holds a finished run. Use --resume" in _run(repository, *again, status=2)
@@ -78,7 +90,9 @@ def test_a_finished_run_is_not_done_again_and_not_overwritten(repository: Path, 
     assert (run / "DONE").read_text() == before
 
 
-def test_sampling_evaluating_and_merging_take_the_run_folder(repository: Path, run: Path, tmp_path: Path) -> None:
+def test_sampling_evaluating_and_merging_take_the_run_folder(
+    repository: Path, run: Path, tmp_path: Path
+) -> None:
     _run(repository, "scripts/sample.py", run, "--rows", "16", "--seed", "5")
     first, other = (pd.read_csv(run / "samples" / f"seed-{seed}.csv") for seed in (0, 5))
     assert len(other) == 16
@@ -95,7 +109,9 @@ def test_files_of_any_tool_are_evaluated(repository: Path, table: Path, tmp_path
     for name, part in names.items():
         part.to_csv(tmp_path / f"{name}.csv", index=False)
         arguments += [f"--{name}", tmp_path / f"{name}.csv"]
-    _run(repository, "scripts/evaluate.py", *arguments, "--target", "target", "--out", tmp_path / "report.html")
+    _run(
+        repository, "scripts/evaluate.py", *arguments, "--target", "target", "--out", tmp_path / "report.html"
+    )
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -157,7 +173,10 @@ def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
     process.wait()
     assert not (tmp_path / "killed" / "adapter").exists()
     _run(repository, *train, tmp_path / "killed")
-    weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("launched", "killed")]
+    weights = [
+        (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
+        for name in ("launched", "killed")
+    ]
     assert weights[0] == weights[1]
 
 
@@ -167,7 +186,10 @@ def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
         (["scripts/run.py", "no.toml"], "cannot be read"),
         (["scripts/run.py", "--table", "no.csv", "--out", "{tmp}/a"], "no such file"),
         (["scripts/run.py", "--table", "{table}", "--target", "tarket", "--out", "{tmp}/b"], "'tarket'"),
-        (["scripts/run.py", "--table", "{table}", "--set", "promt.rows=3", "--out", "{tmp}/c"], "Did you mean 'prompt'"),
+        (
+            ["scripts/run.py", "--table", "{table}", "--set", "promt.rows=3", "--out", "{tmp}/c"],
+            "Did you mean 'prompt'",
+        ),
         (["scripts/sample.py", "{tmp}"], "holds other files, no run of harmonic"),
         (["scripts/evaluate.py"], "Nothing to report on"),
     ],
@@ -186,6 +208,8 @@ def test_a_table_that_changed_since_training_is_refused(repository: Path, run: P
     kept = table.read_text()
     try:
         table.write_text("\n".join(kept.splitlines()[:-1]) + "\n")
-        assert "no longer those it was trained on" in _run(repository, "scripts/sample.py", run, "--seed", "6", status=2)
+        assert "no longer those it was trained on" in _run(
+            repository, "scripts/sample.py", run, "--seed", "6", status=2
+        )
     finally:
         table.write_text(kept)

@@ -50,7 +50,9 @@ def test_one_seed_is_one_table_and_a_short_table_begins_a_long_one(fitted: Harmo
     assert not few.equals(fitted.sample(5, seed=4))
 
 
-def test_no_rows_asked_for_is_an_empty_typed_table(fitted: Harmonic, data: tuple[pd.DataFrame, Schema]) -> None:
+def test_no_rows_asked_for_is_an_empty_typed_table(
+    fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
+) -> None:
     rows = fitted.sample(0)
     assert len(rows) == 0
     assert (rows.dtypes == data[0].dtypes).all()
@@ -77,7 +79,9 @@ def test_the_adapter_can_be_loaded_in_another_synthesizer(
         PromptSection(loss="every", examples=0),
     ],
 )
-def test_every_kind_of_context_trains_and_samples(prompt: PromptSection, data: tuple[pd.DataFrame, Schema]) -> None:
+def test_every_kind_of_context_trains_and_samples(
+    prompt: PromptSection, data: tuple[pd.DataFrame, Schema]
+) -> None:
     model = _model(prompt=prompt).fit(*data)
     assert validate(model.sample(5, seed=0), model.schema_) == []
 
@@ -85,7 +89,7 @@ def test_every_kind_of_context_trains_and_samples(prompt: PromptSection, data: t
 def test_synthetic_contexts_need_no_training_rows_to_sample(
     data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import harmonic.synthesizer as module
+    import harmonic.prompt.waves as module
 
     monkeypatch.setattr(module, "FIRST_WAVE", 8)
     prompt = PromptSection(contexts="synthetic", rows=4, examples=2)

@@ -27,7 +27,7 @@ class SlotCache(Cache):
         self._end = 0
 
     def aim(self, slots: Tensor, positions: Tensor) -> Tensor:
-        """Says where the next forward pass writes: slots [b], positions [b, width]. Returns its mask [b, 1, width, end]."""
+        """Says where the next pass writes: slots [b], positions [b, width]. Returns its mask [b, 1, width, end]."""
         self._slots, self._positions = slots, positions
         self._end = int(positions.max()) + 1
         seen = torch.arange(self._end, device=positions.device)
@@ -36,7 +36,7 @@ class SlotCache(Cache):
     def update(  # type: ignore[override]
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Stores a layer's [b, heads, width, head_dim] and returns all that these slots hold, [b, heads, end, head_dim]."""
+        """Stores a layer's [b, heads, width, head_dim]; returns what these slots hold, [b, heads, end, head_dim]."""
         if layer_idx == len(self._keys):
             self._keys.append(self._buffer(key_states))
             self._values.append(self._buffer(value_states))
@@ -93,7 +93,7 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, slots: list[int], starts: list[int], chunks: list[list[int]]) -> Tensor:
-        """Reads chunks[i] into slots[i] from position starts[i]; float32 logits [b, u] after each chunk's last token."""
+        """Reads chunks[i] into slots[i] from position starts[i]; logits [b, u] after each chunk's last token."""
         lengths = torch.tensor([len(chunk) for chunk in chunks])
         width = int(lengths.max())
         ids = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=self.device)

@@ -1,8 +1,8 @@
 """Slots: many contexts decoded side by side, each at its own place in its own row.
 
 What enters is jobs (a prompt, a row program, how many rows are wanted); what leaves is each job's rows as token ids, in
-the order in which they finish. A slot whose job is done takes the next one at once. Forced tokens are never sampled: they
-ride along with the sampled token before them in one chunk, so a step of the engine is one choice a slot.
+the order in which they finish. A slot whose job is done takes the next one at once. Forced tokens are never sampled:
+they ride along with the sampled token before them in one chunk, so a step of the engine is one choice a slot.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonic.decode.program import RowProgram
 from harmonic.decode.cache import Reader
 from harmonic.decode.noise import gumbel
+from harmonic.decode.program import RowProgram
 
 
 @dataclass(frozen=True, slots=True)

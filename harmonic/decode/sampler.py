@@ -1,8 +1,8 @@
 """The door of the decoder: prompts in, valid rows out.
 
-What enters is a loaded model, a codec and contexts to continue; what leaves is a `Draw`: rows of cells by row number, the
-rejects by reason, and what it took. Segments are compiled once a (schema, codec, tokenizer); a column order is chained
-from them on demand, so shuffled orders cost no new compile.
+What enters is a loaded model, a codec and contexts to continue; what leaves is a `Draw`: rows of cells by row number,
+the rejects by reason, and what it took. Segments are compiled once a (schema, codec, tokenizer); a column order is
+chained from them on demand, so shuffled orders cost no new compile.
 """
 
 from __future__ import annotations

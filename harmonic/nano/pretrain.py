@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,13 +76,15 @@ class Pretraining:
         self.device = torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         self.fast_tokenizer = self._load_vocabulary()
+        self.tokenizer_ids: dict[str, int] = self.fast_tokenizer.get_vocab()
         self.tokenizer = TextTokenizer(
             self.fast_tokenizer.backend_tokenizer,
-            eos_id=self.fast_tokenizer.convert_tokens_to_ids(EOS),
-            bos_id=self.fast_tokenizer.convert_tokens_to_ids(BOS),
+            eos_id=self._token_id(EOS),
+            bos_id=self._token_id(BOS),
         )
         torch.manual_seed(settings.seed)
-        self.model = build_model(settings.model, self.fast_tokenizer).to(self.device)
+        self.model: Any = build_model(settings.model, self.fast_tokenizer)
+        self.model.to(self.device)
         self.optimizers = self._build_optimizers()
         self.tokens = 0
         self.step = 0
@@ -150,7 +153,8 @@ class Pretraining:
 
     def export(self, out: Path) -> None:
         """Writes a Hugging Face folder: config, bf16 safetensors, tokenizer, and the settings that made it."""
-        model = LlamaForCausalLM(self.model.config).to(torch.bfloat16)
+        model: Any = LlamaForCausalLM(self.model.config)
+        model.to(torch.bfloat16)
         model.load_state_dict(self.model.state_dict())
         model.save_pretrained(out)
         self.fast_tokenizer.save_pretrained(out)
@@ -181,14 +185,15 @@ class Pretraining:
 
     def _tensors(self, batch: list[Tokens]) -> tuple[Tensor, Tensor]:
         width = max(len(tokens.input_ids) for tokens in batch)
-        pad = self.fast_tokenizer.convert_tokens_to_ids(PAD)
+        pad = self._token_id(PAD)
         ids = [tokens.input_ids + [pad] * (width - len(tokens.input_ids)) for tokens in batch]
         labels = [tokens.labels + [IGNORED] * (width - len(tokens.labels)) for tokens in batch]
         return torch.tensor(ids, device=self.device), torch.tensor(labels, device=self.device)
 
     def _build_optimizers(self) -> list[torch.optim.Optimizer]:
         options = self.settings.optimizer
-        matrices, others = [], []
+        matrices: list[Tensor] = []
+        others: list[Tensor] = []
         for name, parameter in self.model.named_parameters():
             (matrices if parameter.ndim == 2 and "layers" in name else others).append(parameter)
         muon = torch.optim.Muon(
@@ -199,6 +204,9 @@ class Pretraining:
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         return [muon, adam]
+
+    def _token_id(self, token: str) -> int:
+        return self.tokenizer_ids[token]
 
     def _load_vocabulary(self) -> PreTrainedTokenizerFast:
         path = self.folder / "tokenizer.json"

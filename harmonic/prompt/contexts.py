@@ -30,11 +30,14 @@ class ContextLaw:
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
     examples: int = 5
     """At most this many examples (k)."""
+    fewest: int = 0
+    """At least this many, where as many neighbours exist."""
     rows: int = 8
     """Rows asked for in one context."""
     pool: int = 3
     """Examples come from the nearest pool * k rows."""
-    order: Literal["fixed", "shuffled"] = "fixed"
+    order: Literal["fixed", "target_first", "shuffled"] = "fixed"
+    """`fixed` is the order of the schema; `target_first` puts the target before what may depend on it."""
     related: bool = True
     """Whether the rows of one context are neighbours of each other where they can be."""
 
@@ -51,7 +54,8 @@ class Contexts:
     """An endless sequence of contexts over `rows`; element i depends on (law, rows, seed, purpose, i) alone.
 
     asked: the rows that contexts ask for; None = `rows` themselves. neighbors: int [n_asked, p], the nearest of `rows`
-    to each row asked for, itself and its twins excluded, -1 where fewer exist; None where the law needs none (`random`).
+    to each row asked for, itself and its twins excluded, -1 where fewer exist; None for `random`.
+    target: the target's place among the columns.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Contexts:
         seed: int,
         purpose: Purpose,
         asked: Sequence[Row] | None = None,
+        target: int | None = None,
     ) -> None:
         self.rows = rows
         self.asked = rows if asked is None else asked
@@ -72,7 +77,7 @@ class Contexts:
         self._related = law.related and asked is None and neighbors is not None
         self._key = [seed, _STREAMS[purpose]]
         self._purpose = purpose
-        self._n_columns = len(rows[0]) if rows else 0
+        self._fixed = fixed_order(law, len(rows[0]) if rows else 0, target)
         twins: dict[Row, int] = {}
         self._twin = np.array([twins.setdefault(row, len(twins)) for row in rows], dtype=np.int64)
         self._asked_twin = np.array([twins.setdefault(row, len(twins)) for row in self.asked], dtype=np.int64)
@@ -132,7 +137,7 @@ class Contexts:
         law = self.law
         if law.contexts == "paper":
             return self._paper_examples(members[0], rng)
-        wanted = int(rng.integers(0, law.examples + 1))
+        wanted = int(rng.integers(min(law.fewest, law.examples), law.examples + 1))
         if law.contexts == "random" or self.neighbors is None:
             pool = rng.choice(
                 len(self.rows), size=min(len(self.rows), wanted + 2 * len(members)), replace=False
@@ -156,5 +161,14 @@ class Contexts:
         return [int(row) for row in pool if int(self._twin[row]) not in asked]
 
     def _order(self, rng: np.random.Generator) -> tuple[int, ...]:
-        columns = np.arange(self._n_columns)
-        return tuple((rng.permutation(columns) if self.law.order == "shuffled" else columns).tolist())
+        if self.law.order != "shuffled":
+            return self._fixed
+        return tuple(rng.permutation(len(self._fixed)).tolist())
+
+
+def fixed_order(law: ContextLaw, n_columns: int, target: int | None) -> tuple[int, ...]:
+    """The columns in schema order, the one numbered `target` first where the law wants it so."""
+    columns = list(range(n_columns))
+    if law.order == "target_first" and target is not None:
+        columns.insert(0, columns.pop(target))
+    return tuple(columns)

@@ -1,7 +1,7 @@
 """How much fits: rows and examples of a context against the model's context length.
 
 What enters is a context law, a codec, a tokenizer and the rows; what leaves is a law under which no instruction can be
-too long, with every reduction in words. Nothing is truncated: fewer rows are asked for first, then fewer examples shown,
+too long, with every reduction in words. Nothing is truncated: fewer examples are shown, then fewer rows asked for,
 and a table of which not even one row fits is refused with the arithmetic.
 """
 

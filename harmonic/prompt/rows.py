@@ -272,7 +272,7 @@ def _levels(column: Column) -> tuple[str, ...]:
 
 def _legend(column: Column) -> list[str]:
     levels = [_plain(level) for level in _levels(column)[:LEGEND_LEVELS]]
-    return levels + ["..."] if len(column.levels) > LEGEND_LEVELS else levels
+    return [*levels, "..."] if len(column.levels) > LEGEND_LEVELS else levels
 
 
 def _domain(column: Column) -> str:

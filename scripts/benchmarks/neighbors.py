@@ -26,7 +26,14 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     agreeing = sum(_is_nearest(frame, near, row) for row in rng.integers(0, 50_000, 200))
-    yield {"rows": 50_000, "columns": 20, "k": 15, "seconds": seconds, "peak_mb": memory, "agree_of_200": agreeing}
+    yield {
+        "rows": 50_000,
+        "columns": 20,
+        "k": 15,
+        "seconds": seconds,
+        "peak_mb": memory,
+        "agree_of_200": agreeing,
+    }
 
 
 def _is_nearest(frame: pd.DataFrame, near: np.ndarray, row: int) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from benchmarks.runs import config_of, journey_of
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.runs import config_of, journey_of
 from harmonic.evaluation import Report
 from harmonic.model.load import base_path
 

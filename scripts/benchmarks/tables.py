@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from benchmarks.runs import config_of, journey_of
 
+from benchmarks.runs import config_of, journey_of
 from harmonic import journey
 from harmonic.table.sources import load_table
 

@@ -129,7 +129,7 @@ def test_sampling_follows_the_renormalised_probabilities(tiny_llama: Callable[..
     model = tiny_llama(VOCABULARY)
     words = [[5, 10], [5, 11, 10], [5, 11, 12], [6, 10]]
     two = chain([_segment(words)], close=[30])  # type: ignore[list-item]
-    expected = {tuple([*word, 30]): _probability(model, two, [*word, 30]) for word in words}
+    expected = {(*word, 30): _probability(model, two, [*word, 30]) for word in words}
     assert sum(expected.values()) == pytest.approx(1.0)
     jobs = [Job([1, 2], two, number, 1) for number in range(4000)]
     counts = Counter(tuple(rows[0]) for rows in _run(model, two, jobs, 512).values())

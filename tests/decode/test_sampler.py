@@ -32,7 +32,8 @@ def _draw(sampler: Sampler, n_contexts: int, n_rows: int = 1, seed: int = 0) -> 
 
 @pytest.mark.parametrize("vocabulary", list(END))
 @pytest.mark.parametrize(
-    ("file", "codec"), [("credit_g", "compact"), ("sick", "compact"), ("bike_hour", "compact"), ("insurance", "json")]
+    ("file", "codec"),
+    [("credit_g", "compact"), ("sick", "compact"), ("bike_hour", "compact"), ("insurance", "json")],
 )
 def test_rows_of_random_weights_are_valid_bounded_and_the_tokenizers_own(
     file: str,
@@ -96,7 +97,9 @@ def test_another_seed_is_another_table(sampler_of: Callable[..., Sampler]) -> No
     assert _draw(sampler_of(), 8, seed=1).rows != _draw(sampler_of(), 8, seed=2).rows
 
 
-def test_shuffled_orders_decode_to_rows_in_schema_order(sampler_of: Callable[..., Sampler], schema: Schema) -> None:
+def test_shuffled_orders_decode_to_rows_in_schema_order(
+    sampler_of: Callable[..., Sampler], schema: Schema
+) -> None:
     sampler = sampler_of()
     orders = [(2, 0, 1), (1, 2, 0), (0, 1, 2)]
     prompts = [sampler.prompt([], order, first_row=number, n_rows=1) for number, order in enumerate(orders)]

@@ -42,7 +42,7 @@ def test_a_pass_asks_for_every_row_exactly_once(
     n: int, rows: int, examples: int, related: bool, kind: str
 ) -> None:
     table, near = _line(n)
-    law = ContextLaw(kind, examples, rows, related=related)  # type: ignore[arg-type]
+    law = ContextLaw(kind, examples, rows=rows, related=related)  # type: ignore[arg-type]
     contexts = Contexts(table, near, law, seed=0, purpose="train")
     for start in (0, contexts.per_pass):
         visits = [contexts[start + number] for number in range(contexts.per_pass)]
@@ -52,7 +52,7 @@ def test_a_pass_asks_for_every_row_exactly_once(
 @pytest.mark.parametrize("kind", ["neighbors", "random", "paper"])
 def test_no_row_and_no_twin_of_it_is_its_own_example(kind: str) -> None:
     table, near = _line(60, twins=3)
-    contexts = Contexts(table, near, ContextLaw(kind, 5, 4), seed=1, purpose="train")  # type: ignore[arg-type]
+    contexts = Contexts(table, near, ContextLaw(kind, 5, rows=4), seed=1, purpose="train")  # type: ignore[arg-type]
     for visit in _visits(contexts, 4):
         asked = {table[row] for row in visit.members}
         assert not asked & {table[row] for row in visit.examples}

@@ -1,0 +1,34 @@
+"""Visits: the endless instructions of one sequence of contexts, as tokens.
+
+What enters is contexts, a codec and a tokenizer; what leaves is element i of a sequence that training reads in order,
+written when it is asked for and the same each time.
+"""
+
+from __future__ import annotations
+
+from harmonic.prompt.contexts import Contexts
+from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
+from harmonic.prompt.rows import Codec
+from harmonic.prompt.tokens import TextTokenizer
+
+
+class Instructions:
+    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time."""
+
+    def __init__(self, contexts: Contexts, codec: Codec, tokenizer: TextTokenizer, loss: Loss) -> None:
+        self.contexts = contexts
+        self.codec = codec
+        self.tokenizer = tokenizer
+        self.loss: Loss = loss
+
+    @property
+    def per_pass(self) -> int:
+        """How many of them ask for every row once."""
+        return self.contexts.per_pass
+
+    def __getitem__(self, index: int) -> Tokens:
+        context = self.contexts[index]
+        examples = [self.contexts.rows[number] for number in context.examples]
+        rows = [self.contexts.asked[number] for number in context.members]
+        instruction = write_instruction(self.codec, examples, len(rows), context.order, rows)
+        return tokenize(instruction, self.tokenizer, self.loss)
