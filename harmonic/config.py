@@ -112,18 +112,20 @@ class PromptSection:
     codec: Literal["compact", "json", "paper"] = "compact"
     order: Literal["fixed", "target_first", "shuffled"] = "fixed"
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
-    examples: Natural = 5
+    examples: Natural = 8
     """At most this many rows are shown (k)."""
-    fewest: Natural = 0
+    fewest: Natural = 4
     """At least this many."""
-    rows: Count = 8
+    rows: Count = 4
     """Rows asked for in one context."""
     related: bool = True
     """Whether the rows of one context are neighbours of each other."""
-    pool: Count = 3
+    pool: Count = 1
     """Examples come from the nearest pool * k rows."""
-    loss: Literal["every", "all", "last"] = "all"
+    loss: Literal["every", "all", "last"] = "every"
     distance: Literal["rank", "published"] = "rank"
+    class_aware: bool = True
+    """Whether neighbours share the class or, where the target is a quantity, are near in it too."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +149,15 @@ class BudgetSection:
 
 DEFAULT_BUDGET = BudgetSection()
 DEFAULT_TRAIN: Vendor = {
-    "learning_rate": 1e-3,
+    "learning_rate": 4e-3,
     "per_device_train_batch_size": 1,
-    "gradient_accumulation_steps": 8,
-    "num_train_epochs": 30,
+    "gradient_accumulation_steps": 4,
+    "num_train_epochs": 10,
     "max_steps": 300,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
 }
-DEFAULT_LORA: Vendor = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+DEFAULT_LORA: Vendor = {"r": 64, "lora_alpha": 128, "target_modules": "all-linear"}
 """What holds where a run file has no such section; a section that stands is passed on as it is."""
 
 

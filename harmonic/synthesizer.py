@@ -200,7 +200,10 @@ class Harmonic:
         self._neighbors: Neighbors | None = None
         if train is not None and section.contexts != "random" and section.examples > 0:
             distance = "published" if section.contexts == "paper" else section.distance
-            self._neighbors = Neighbors(self.schema_, distance=distance, seed=self.seed).fit(train)
+            aware = section.class_aware and distance == "rank"
+            self._neighbors = Neighbors(
+                self.schema_, distance=distance, class_aware=aware, seed=self.seed
+            ).fit(train)
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()
@@ -211,7 +214,8 @@ class Harmonic:
         law = ContextLaw(
             section.contexts,
             section.examples,
-            section.fewest,
+            # Wave 0 of synthetic contexts has nothing to show.
+            0 if section.contexts == "synthetic" else section.fewest,
             rows,
             section.pool,
             section.order,

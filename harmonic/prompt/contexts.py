@@ -28,13 +28,13 @@ class ContextLaw:
     """How contexts are drawn; the run file's [prompt] section holds the same names."""
 
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
-    examples: int = 5
+    examples: int = 8
     """At most this many examples (k)."""
-    fewest: int = 0
+    fewest: int = 4
     """At least this many, where as many neighbours exist."""
-    rows: int = 8
+    rows: int = 4
     """Rows asked for in one context."""
-    pool: int = 3
+    pool: int = 1
     """Examples come from the nearest pool * k rows."""
     order: Literal["fixed", "target_first", "shuffled"] = "fixed"
     """`fixed` is the order of the schema; `target_first` puts the target before what may depend on it."""

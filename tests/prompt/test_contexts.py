@@ -61,7 +61,7 @@ def test_no_row_and_no_twin_of_it_is_its_own_example(kind: str) -> None:
 
 def test_examples_are_from_none_to_k_of_the_nearest_pool() -> None:
     table, near = _line(100)
-    law = ContextLaw("neighbors", examples=4, rows=1, pool=3)
+    law = ContextLaw("neighbors", examples=4, fewest=0, rows=1, pool=3)
     visits = _visits(Contexts(table, near, law, seed=0, purpose="train"), 3)
     sizes = Counter(len(visit.examples) for visit in visits)
     assert set(sizes) == {0, 1, 2, 3, 4}
@@ -70,7 +70,7 @@ def test_examples_are_from_none_to_k_of_the_nearest_pool() -> None:
 
 def test_two_visits_of_a_row_keep_different_company() -> None:
     table, near = _line(50)
-    law = ContextLaw("neighbors", examples=5, rows=1)
+    law = ContextLaw("neighbors", examples=5, fewest=0, rows=1, pool=3)
     visits = _visits(Contexts(table, near, law, seed=0, purpose="train"), 10)
     shown = Counter((visit.members, visit.examples) for visit in visits if len(visit.examples) > 1)
     assert max(shown.values()) <= 2
@@ -99,7 +99,7 @@ def test_the_published_law_shows_the_nearest_in_training_and_random_rows_in_samp
 
 def test_one_seed_gives_one_sequence_and_purposes_differ() -> None:
     table, near = _line(30)
-    law = ContextLaw("neighbors", order="shuffled")
+    law = ContextLaw("neighbors", examples=5, order="shuffled")
     first, again = (Contexts(table, near, law, seed=3, purpose="train") for _ in range(2))
     assert [first[number] for number in (5, 0, 17)] == [again[number] for number in (5, 0, 17)]
     assert _visits(first) != _visits(Contexts(table, near, law, seed=3, purpose="sample"))

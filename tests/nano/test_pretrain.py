@@ -1,0 +1,102 @@
+"""The recipe in small: a vocabulary, a corpus in the product's prompts, and training that resumes exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harmonic.model.load import load_model, load_tokenizer
+from harmonic.nano.corpus import CorpusSettings, batches, draw_instruction, texts
+from harmonic.nano.pretrain import ModelSettings, OptimizerSettings, Pretraining, PretrainSettings
+from harmonic.nano.vocabulary import BOS, EOS, train_vocabulary
+from harmonic.prompt.instructions import IGNORED
+from harmonic.prompt.rows import codec_for
+from harmonic.prompt.tokens import TextTokenizer
+from harmonic.table.sources import read_table
+
+CORPUS = CorpusSettings(min_tokens=128, max_tokens=256, long_share=0.0, max_rows=16)
+SETTINGS = PretrainSettings(
+    vocabulary_tables=300,
+    heldout=4,
+    model=ModelSettings(
+        vocab_size=1200, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=32,
+    ),
+    optimizer=OptimizerSettings(total_tokens=12_000, batch_tokens=1024, warmup_steps=2),
+    corpus=CORPUS,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> TextTokenizer:
+    backend = train_vocabulary(texts(np.random.default_rng(0), CORPUS, 300), 1200)
+    return TextTokenizer(backend, eos_id=backend.token_to_id(EOS), bos_id=backend.token_to_id(BOS))
+
+
+def test_a_categorical_cell_is_one_token_and_digits_are_single(tokenizer: TextTokenizer) -> None:
+    assert len(tokenizer.encode(" Bc")) == 1
+    assert len(tokenizer.encode(" Zz")) == 1
+    assert len(tokenizer.encode(" A39")) == 3
+    assert len(tokenizer.encode_ending(" \n")) == 1
+
+
+def test_bytes_come_back_whatever_they_are(tokenizer: TextTokenizer) -> None:
+    for text in ("漢字 é 😀", "a\tb  c", f"{BOS} {EOS}"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_too_few_texts_for_a_vocabulary_are_an_error() -> None:
+    with pytest.raises(ValueError, match="Give more texts"):
+        train_vocabulary(iter(["abc"]), 2048)
+
+
+def test_an_instruction_of_the_corpus_fits_and_ends(tokenizer: TextTokenizer) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        tokens = draw_instruction(rng, CORPUS, tokenizer)
+        assert len(tokens.input_ids) <= 256
+        assert tokens.labels[-1] == tokenizer.eos_id
+        assert tokens.labels[0] == IGNORED
+
+
+def test_batches_go_on_with_the_pool_they_are_told(tokenizer: TextTokenizer) -> None:
+    first = batches(0, 0, CORPUS, tokenizer, 2048)
+    after = next(pool_batch for pool_batch in first if pool_batch[0] == 2)
+    assert next(batches(0, 1, CORPUS, tokenizer, 2048)) == after
+
+
+def test_training_learns_saves_and_goes_on(tmp_path: Path) -> None:
+    pretraining = Pretraining(SETTINGS, tmp_path)
+    before = pretraining.heldout_loss()
+    pretraining.train(minutes=5)
+    assert pretraining.is_done
+    after = pretraining.heldout_loss()
+    assert np.mean(list(after.values())) < np.mean(list(before.values()))
+    resumed = Pretraining(SETTINGS, tmp_path)
+    assert (resumed.tokens, resumed.step, resumed.pool) == (
+        pretraining.tokens,
+        pretraining.step,
+        pretraining.pool,
+    )
+    for ours, theirs in zip(resumed.model.parameters(), pretraining.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    resumed.export(tmp_path / "model")
+    loaded = load_model(str(tmp_path / "model"))
+    assert loaded.context_length == 2048
+    assert json.loads((tmp_path / "model" / "pretraining.json").read_text())["tokens"] == pretraining.tokens
+
+
+def test_an_adult_row_takes_at_most_45_tokens_of_nano(data_dir: Path) -> None:
+    from harmonic.model.load import NANO
+    from harmonic.table.cells import to_rows
+
+    frame, schema = read_table(data_dir / "tables" / "adult.csv.gz", target="class")
+    codec, tokenizer = codec_for("compact", schema), load_tokenizer(NANO, "nano")
+    rows = to_rows(frame.head(2000), schema)
+    lengths = [len(ids) for ids in tokenizer.encode_batch([codec.encode_row(row, range(15)) for row in rows])]
+    assert np.mean(lengths) <= 35
+    assert max(lengths) <= 45
