@@ -112,7 +112,7 @@ def test_validation_rows_are_used_when_given(data: tuple[pd.DataFrame, Schema]) 
 
 
 def test_a_wide_table_asks_for_fewer_rows_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    frame = pd.DataFrame({f"column {n}": [f"level {n} {k % 7}" for k in range(40)] for n in range(70)})
+    frame = pd.DataFrame({f"c{n}": [f"l{k % 4}" for k in range(40)] for n in range(60)})
     model = _model(prompt=PromptSection(rows=8, examples=5)).fit(frame)
     assert model.law_.rows < 8
     assert "tokens hold no more" in caplog.text

@@ -39,7 +39,9 @@ class SlotCache(Cache):
         seen = torch.arange(self._end, device=positions.device)
         hidden = seen[None, None, None, :] > positions[:, None, :, None]
         # Added to the scores, made once for all layers: a boolean mask is turned into this one in each.
-        return torch.zeros(hidden.shape, dtype=self.dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
+        return torch.zeros(hidden.shape, dtype=self.dtype, device=hidden.device).masked_fill_(
+            hidden, -torch.inf
+        )
 
     def update(  # type: ignore[override]
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object

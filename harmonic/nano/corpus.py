@@ -43,13 +43,15 @@ class CorpusSettings:
 
 def draw_instruction(rng: np.random.Generator, settings: CorpusSettings, tokenizer: TextTokenizer) -> Tokens:
     """One instruction over a new table, at most long_tokens long."""
-    limit = _draw_limit(rng, settings)
     for _ in range(100):
+        limit = _draw_limit(rng, settings)
         schema, rows = sample_table(rng, n_rows=settings.max_rows)
         tokens = _fill(rng, settings, tokenizer, schema, rows, limit)
         if tokens is not None:
             return tokens
-    raise RuntimeError(f"A hundred tables did not fit {limit} tokens. Raise min_tokens of the corpus.")
+    raise RuntimeError(
+        f"A hundred tables did not fit {settings.max_tokens} tokens. Raise max_tokens of the corpus."
+    )
 
 
 def texts(rng: np.random.Generator, settings: CorpusSettings, n_tables: int) -> Iterator[str]:

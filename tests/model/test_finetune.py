@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,15 @@ def _with_val(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "train_settings": settings}
 
 
+@pytest.fixture
+def default_ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a terminal gives it: a job in the background inherits one that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_ctrl_c")
 def test_ctrl_c_saves_and_the_rest_follows_on_resuming(base: str, visits: Make, tmp_path: Path) -> None:
     made = visits(load_model(base).tokenizer)
     train(base, made, tmp_path / "whole")

@@ -18,7 +18,7 @@ from harmonic.prompt.rows import codec_for
 from harmonic.prompt.tokens import TextTokenizer
 from harmonic.table.sources import read_table
 
-CORPUS = CorpusSettings(min_tokens=128, max_tokens=256, long_share=0.0, max_rows=16)
+CORPUS = CorpusSettings(min_tokens=200, max_tokens=320, long_share=0.0, max_rows=16)
 SETTINGS = PretrainSettings(
     vocabulary_tables=300,
     heldout=4,
@@ -58,7 +58,7 @@ def test_an_instruction_of_the_corpus_fits_and_ends(tokenizer: TextTokenizer) ->
     rng = np.random.default_rng(1)
     for _ in range(30):
         tokens = draw_instruction(rng, CORPUS, tokenizer)
-        assert len(tokens.input_ids) <= 256
+        assert len(tokens.input_ids) <= 320
         assert tokens.labels[-1] == tokenizer.eos_id
         assert tokens.labels[0] == IGNORED
 
@@ -94,7 +94,7 @@ def test_an_adult_row_takes_at_most_45_tokens_of_nano(data_dir: Path) -> None:
     from harmonic.model.load import NANO
     from harmonic.table.cells import to_rows
 
-    frame, schema = read_table(data_dir / "tables" / "adult.csv.gz", target="class")
+    frame, schema = read_table(data_dir / "tables" / "adult.csv.gz")
     codec, tokenizer = codec_for("compact", schema), load_tokenizer(NANO, "nano")
     rows = to_rows(frame.head(2000), schema)
     lengths = [len(ids) for ids in tokenizer.encode_batch([codec.encode_row(row, range(15)) for row in rows])]
