@@ -152,7 +152,7 @@ DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
     "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 4,
-    "num_train_epochs": 10,
+    "num_train_epochs": 15,
     "max_steps": 300,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,

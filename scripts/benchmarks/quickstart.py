@@ -17,10 +17,12 @@ FILE = "configs/runs/harmonic/quickstart.toml"
 
 
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
-    """A row of figures for each seed and base."""
+    """A row of figures for each seed and base; `only` names some of nano and random."""
     random = _random_base(Path(arguments.out) / "random-weights")
     for seed in range(arguments.seeds):
-        for base, name in (("nano", "nano"), (str(random), "random")):
+        for name, base in {"nano": "nano", "random": str(random)}.items():
+            if arguments.only and name not in arguments.only:
+                continue
             out = Path(arguments.out) / f"quickstart-{name}-{seed}"
             settings = [f"run.seed={seed}", f'model.base="{base}"', *arguments.set]
             run, report, seconds = journey_of(config_of(FILE, {}, settings, out))
