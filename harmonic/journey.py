@@ -33,7 +33,9 @@ from harmonic.table.splits import Parts, split_roles, with_test
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 2048
-"""Rows of a sample are written in chunks of about this many: the most that a kill can lose."""
+"""Rows of a sample are written in chunks of at most about this many: what a kill can lose."""
+SMALL_CHUNK_ROWS = 256
+"""Chunks of short samples: an eighth of the rows, but not fewer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,8 @@ class _Chunks:
         self.synthesizer = synthesizer
         self.settings = settings
         width = synthesizer.law_.rows
-        self.size = max(width, CHUNK_ROWS // width * width)
+        wanted = min(CHUNK_ROWS, max(SMALL_CHUNK_ROWS, settings.rows // 8))
+        self.size = max(width, wanted // width * width)
         self.count = -(-settings.rows // self.size)
         folder.mkdir(parents=True, exist_ok=True)
         self._check_facts()

@@ -143,11 +143,11 @@ def test_a_sample_killed_three_times_is_the_same_table(repository: Path, run: Pa
 def test_two_processes_draw_the_table_of_one(repository: Path, run: Path) -> None:
     script = repository / "scripts" / "sample.py"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    _run(repository, *torchrun, script, run, "--rows", "4200", "--seed", "9")
+    _run(repository, *torchrun, script, run, "--rows", "520", "--seed", "9")
     together = (run / "samples" / "seed-9.csv").read_text()
     for path in (run / "samples").glob("seed-9.*"):
         path.unlink()
-    _run(repository, script, run, "--rows", "4200", "--seed", "9")
+    _run(repository, script, run, "--rows", "520", "--seed", "9")
     assert (run / "samples" / "seed-9.csv").read_text() == together
 
 
