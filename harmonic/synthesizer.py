@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+VAL_CONTEXTS = 40
+"""Validation reads at most this many contexts: it is done twenty times, and its error is small by then."""
+
 
 @dataclass(slots=True)
 class Drawn:
@@ -269,7 +272,7 @@ class Harmonic:
             target=self._target,
         )
         instructions = self._visits(contexts)
-        return [instructions[number] for number in range(contexts.per_pass)]
+        return [instructions[number] for number in range(min(contexts.per_pass, VAL_CONTEXTS))]
 
     def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
         near = None if self._neighbors is None else self._neighbors.kneighbors(None, self._n_near())
