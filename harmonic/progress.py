@@ -49,5 +49,4 @@ class Progress:
     def advance(self, amount: int) -> None:
         """Settles `amount` more units: `reach` counted within them, this adds them up."""
         self._settled += amount
-        self.reach(max(self._settled, 0))
-        self.done = self._settled
+        self.reach(self._settled)

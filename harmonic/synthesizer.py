@@ -173,11 +173,10 @@ class Harmonic:
             return drawn
         sampler = self._sampler(settings)
         size = self.law_.rows
-        for wave, (start, end) in enumerate(waves(first, stop, self.law_.contexts, size)):
+        for start, end in waves(first, stop, self.law_.contexts, size):
             prompts = self._prompts(sampler, start, end, seed, settings, earlier)
             part = sampler.draw(prompts, seed=seed, progress=progress)
             _collect(drawn, part, range(max(start, first), min(end, stop)))
-            log.debug("Rows %d to %d: part %d done", start, end, wave)
         return drawn
 
     # fit, step by step.
@@ -199,7 +198,6 @@ class Harmonic:
                 "Give the training table, or use contexts = 'synthetic'."
             )
         self.rows_: list[Row] = [] if train is None else to_rows(train, self.schema_)
-        self._frame = train
         self._neighbors: Neighbors | None = None
         if train is not None and section.contexts != "random" and section.examples > 0:
             distance = "published" if section.contexts == "paper" else section.distance

@@ -43,6 +43,11 @@ def config_of(arguments: argparse.Namespace, *extra: str) -> Config:
     if arguments.config is None:
         raise HarmonicError("No run file was given. Name one, such as configs/runs/harmonic/quickstart.toml.")
     if Path(arguments.config).is_dir():
+        if arguments.set:
+            raise HarmonicError(
+                f"--set {arguments.set[0]!r}: a run folder keeps the settings it was made with. "
+                "Give the run file and another --out to change them."
+            )
         return config_from_dict(Run.join(arguments.config).config)
     return load_config(arguments.config, overrides)
 

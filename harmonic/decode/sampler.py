@@ -76,7 +76,7 @@ class Grammar:
     def longest(self) -> int:
         """The most tokens a row can take, in any order."""
         n_columns = len(self.codec.columns)
-        # The last column of a row has a form of its own: shorter or equal, so this bounds every order.
+        # A column has a form of its own where it is the last: the longer one bounds every order.
         segments = sum(
             max(self.segment(i, False).longest, self.segment(i, True).longest) for i in range(n_columns)
         )

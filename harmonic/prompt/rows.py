@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -67,7 +68,7 @@ def letters(number: int, first: str) -> str:
     return text
 
 
-class Codec:
+class Codec(ABC):
     """What the codecs share: encoding and parsing by segment forms."""
 
     name: CodecName
@@ -131,11 +132,11 @@ class Codec:
 
     # What a codec defines.
 
-    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
-        raise NotImplementedError
+    @abstractmethod
+    def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm: ...
 
-    def _describe(self, index: int) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _describe(self, index: int) -> str: ...
 
     # One cell.
 
