@@ -186,11 +186,7 @@ class _Chunks:
     def join(self) -> Drawn:
         drawn = Drawn([])
         for number in range(self.count):
-            part = _from_json(files.read_json(self._path(number)))
-            drawn.rows += part.rows
-            drawn.rejects.update(part.rejects)
-            drawn.usage.add(part.usage)
-            drawn.strange += part.strange
+            drawn.add(_from_json(files.read_json(self._path(number))))
         return drawn
 
     def _earlier(self, first: int, stop: int) -> list[Row]:

@@ -25,7 +25,7 @@ from harmonic.config import (
     SampleSection,
 )
 from harmonic.decode.engine import Choice, Usage
-from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
+from harmonic.decode.sampler import Grammar, Prompt, Sampler
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
@@ -33,9 +33,8 @@ from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose, fixed_order
-from harmonic.prompt.fitting import fit_law
+from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
-from harmonic.prompt.rows import codec_for
 from harmonic.prompt.visits import Instructions
 from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
 from harmonic.table.cells import from_rows, to_rows
@@ -45,6 +44,8 @@ from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,13 @@ class Drawn:
     rejects: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
     strange: int = 0
+
+    def add(self, later: Drawn) -> None:
+        """Appends rows, and adds up what they took."""
+        self.rows += later.rows
+        self.rejects.update(later.rejects)
+        self.usage.add(later.usage)
+        self.strange += later.strange
 
 
 class Harmonic:
@@ -176,7 +184,8 @@ class Harmonic:
         for start, end in waves(first, stop, self.law_.contexts, size):
             prompts = self._prompts(sampler, start, end, seed, settings, earlier)
             part = sampler.draw(prompts, seed=seed, progress=progress)
-            _collect(drawn, part, range(max(start, first), min(end, stop)))
+            rows = [part.rows[number] for number in range(max(start, first), min(end, stop))]
+            drawn.add(Drawn(rows, part.rejects, part.usage, part.strange))
         return drawn
 
     # fit, step by step.
@@ -199,6 +208,7 @@ class Harmonic:
             )
         self.rows_: list[Row] = [] if train is None else to_rows(train, self.schema_)
         self._neighbors: Neighbors | None = None
+        self._near_train: NDArray[np.int64] | None = None
         if train is not None and section.contexts != "random" and section.examples > 0:
             distance = "published" if section.contexts == "paper" else section.distance
             aware = section.class_aware and distance == "rank"
@@ -208,7 +218,9 @@ class Harmonic:
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()
-        self.codec_ = codec_for(section.codec, self.schema_)
+        self.codec_, shortened = fit_codec(
+            section.codec, self.schema_, loaded.tokenizer, loaded.context_length
+        )
         self.grammar_ = Grammar(self.codec_, loaded.tokenizer)
         # The published instruction asks for one row.
         rows = 1 if section.contexts == "paper" else section.rows
@@ -228,7 +240,7 @@ class Harmonic:
         self.law_, notes = fit_law(
             law, self.codec_, loaded.tokenizer, self.rows_, self.grammar_.longest, loaded.context_length
         )
-        for note in notes:
+        for note in (*shortened, *notes):
             log.warning(note)
 
     def _instructions(self) -> Instructions:
@@ -273,9 +285,12 @@ class Harmonic:
         return [instructions[number] for number in range(min(contexts.per_pass, VAL_CONTEXTS))]
 
     def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
-        near = None if self._neighbors is None else self._neighbors.kneighbors(None, self._n_near())
+        if self._neighbors is not None and self._near_train is None:
+            self._near_train = self._neighbors.kneighbors(None, self._n_near())
         seed = self.seed if seed is None else seed
-        return Contexts(self.rows_, near, self.law_, seed=seed, purpose=purpose, target=self._target)
+        return Contexts(
+            self.rows_, self._near_train, self.law_, seed=seed, purpose=purpose, target=self._target
+        )
 
     def _n_near(self) -> int:
         law = self.law_
@@ -373,10 +388,3 @@ class Harmonic:
     def _check_fitted(self) -> None:
         if not hasattr(self, "loaded_"):
             raise HarmonicError("Harmonic has learnt no table yet. Call fit(train, schema) first.")
-
-
-def _collect(drawn: Drawn, part: Draw, wanted: range) -> None:
-    drawn.rows += [part.rows[number] for number in wanted]
-    drawn.rejects.update(part.rejects)
-    drawn.usage.add(part.usage)
-    drawn.strange += part.strange

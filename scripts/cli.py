@@ -21,18 +21,29 @@ if TYPE_CHECKING:
     from harmonic.journey import Processes
 
 
-def parser(description: str | None, *, folder_only: bool = False) -> argparse.ArgumentParser:
-    """A parser with the arguments that every script takes."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument(
-        "config", nargs="?", help="run folder" if folder_only else "run file (TOML) or run folder"
-    )
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the arguments of every script that begins a run or goes on with one."""
+    made = folder_parser(description, "run file (TOML) or run folder")
     made.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override a setting")
     made.add_argument("--out", help="the run folder")
     made.add_argument("--resume", action="store_true", help="go on with an existing run of the same settings")
     made.add_argument("--force", action="store_true", help="start an existing run over")
     made.add_argument("--dry-run", action="store_true", help="check the settings and show them, do nothing")
     return made
+
+
+def folder_parser(description: str | None, takes: str = "run folder") -> argparse.ArgumentParser:
+    """A parser for scripts that work on what stands: they go on by themselves, and change no setting."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("config", nargs="?", help=takes)
+    return made
+
+
+def trained(folder: str | None) -> Config:
+    """The config of the run folder that a script was given. Raises HarmonicError if it is none."""
+    if folder is None:
+        raise HarmonicError("No run folder was given. Name one, such as checkpoints/harmonic/quickstart/s0.")
+    return config_from_dict(Run.join(folder).config)
 
 
 def config_of(arguments: argparse.Namespace, *extra: str) -> Config:
@@ -48,7 +59,7 @@ def config_of(arguments: argparse.Namespace, *extra: str) -> Config:
                 f"--set {arguments.set[0]!r}: a run folder keeps the settings it was made with. "
                 "Give the run file and another --out to change them."
             )
-        return config_from_dict(Run.join(arguments.config).config)
+        return trained(arguments.config)
     return load_config(arguments.config, overrides)
 
 

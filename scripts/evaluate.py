@@ -15,12 +15,13 @@ from harmonic.errors import HarmonicError
 
 
 def work() -> None:
-    parser = cli.parser(__doc__, folder_only=True)
+    parser = cli.folder_parser(__doc__)
     parser.add_argument("--suite", choices=["quick", "full"], default="quick")
     parser.add_argument("--seed", type=int, default=0, help="of the sample, in a run folder")
     for name in ("real", "synthetic", "holdout"):
         parser.add_argument(f"--{name}", help=f"a CSV or Parquet file of {name} rows")
     parser.add_argument("--target", help="the column to predict")
+    parser.add_argument("--out", default="report.html", help="where the report on files goes")
     arguments = parser.parse_args()
     if arguments.config is not None:
         return _report_on_run(arguments)
@@ -32,7 +33,7 @@ def work() -> None:
 
 
 def _report_on_run(arguments: Namespace) -> None:
-    config = cli.config_of(arguments)
+    config = cli.trained(arguments.config)
     from harmonic import journey
 
     with cli.open_run(arguments.config, None) as run:
@@ -49,9 +50,8 @@ def _report_on_files(arguments: Namespace) -> None:
     schema = observe(schema, real)
     tables = {name: load_table(getattr(arguments, name), schema) for name in ("synthetic", "holdout")}
     report = evaluate(real=real, **tables, schema=schema, suite=arguments.suite)
-    out = arguments.out or "report.html"
-    report.save(out)
-    cli.say(f"{report.summary()}\nReport: {out}")
+    report.save(arguments.out)
+    cli.say(f"{report.summary()}\nReport: {arguments.out}")
 
 
 if __name__ == "__main__":

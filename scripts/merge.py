@@ -14,9 +14,11 @@ from harmonic.run import Run
 
 
 def work() -> None:
-    arguments = cli.parser(__doc__, folder_only=True).parse_args()
-    config = cli.config_of(arguments)
-    if not arguments.out or Path(arguments.out).exists():
+    parser = cli.folder_parser(__doc__)
+    parser.add_argument("--out", required=True, help="a new folder for the merged model")
+    arguments = parser.parse_args()
+    config = cli.trained(arguments.config)
+    if Path(arguments.out).exists():
         raise HarmonicError(f"--out {arguments.out!r}: expected a new folder for the merged model. Name one.")
     from harmonic.model.load import load_model
     from harmonic.model.merge import merge, save_merged

@@ -15,11 +15,14 @@ from harmonic.settings import apply_overrides
 
 
 def _config(arguments: Namespace) -> Config:
+    if arguments.rows is not None:
+        arguments.set.append(f"sample.rows={arguments.rows}")
+    if arguments.seed is not None:
+        arguments.set += [f"run.seed={arguments.seed}", f"sample.seed={arguments.seed}"]
     if arguments.table is None:
         return cli.config_of(arguments)
-    data = {"table": {"source": arguments.table}}
-    if arguments.target is not None:
-        data["table"]["target"] = arguments.target
+    named = {"source": arguments.table, "target": arguments.target, "holdout": arguments.holdout}
+    data = {"table": {name: value for name, value in named.items() if value is not None}}
     if arguments.out:
         data["run"] = {"out": arguments.out}
     return config_from_dict(apply_overrides(data, arguments.set), where="Command line")
@@ -29,18 +32,16 @@ def work() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--table", help="a CSV or Parquet file, instead of a run file")
     parser.add_argument("--target", help="the column that the report predicts")
+    parser.add_argument("--holdout", help="rows for the report alone: then every row of the table trains")
     parser.add_argument("--rows", type=int, help="how many rows to draw")
+    parser.add_argument("--seed", type=int, help="of the split, the training and the sample")
     arguments = parser.parse_args()
     config = _config(arguments)
     if arguments.dry_run:
         return cli.dry_run(config)
-    from dataclasses import replace
-
     from harmonic import journey
 
     settings = config.sample or SampleSection()
-    if arguments.rows is not None:
-        settings = replace(settings, rows=arguments.rows)
     with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as run:
         if not run.is_done:
             me = cli.processes()

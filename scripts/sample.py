@@ -14,12 +14,13 @@ from harmonic.run import Run
 
 
 def work() -> None:
-    parser = cli.parser(__doc__, folder_only=True)
+    parser = cli.folder_parser(__doc__)
     parser.add_argument("--rows", type=int, help="how many rows")
     parser.add_argument("--seed", type=int, help="which table: one seed, one table")
     parser.add_argument("--slots", type=int, help="contexts decoded at once")
+    parser.add_argument("--dry-run", action="store_true", help="show the settings, draw nothing")
     arguments = parser.parse_args()
-    config = cli.config_of(arguments)
+    config = cli.trained(arguments.config)
     given = {name: getattr(arguments, name) for name in ("rows", "seed", "slots")}
     settings = replace(
         config.sample or SampleSection(),

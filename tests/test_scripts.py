@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,25 @@ def test_sampling_evaluating_and_merging_take_the_run_folder(
     _run(repository, "scripts/evaluate.py", run)
     _run(repository, "scripts/merge.py", run, "--out", tmp_path / "merged")
     assert (tmp_path / "merged" / "model.safetensors").exists()
+
+
+def test_with_a_holdout_file_every_row_of_the_table_trains(
+    repository: Path, table: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(table)
+    frame.head(60).to_csv(tmp_path / "train.csv", index=False)
+    frame.tail(20).to_csv(tmp_path / "test.csv", index=False)
+    files = ["--table", tmp_path / "train.csv", "--holdout", tmp_path / "test.csv"]
+    given = ["--target", "target", "--rows", "8", "--seed", "3", "--out", tmp_path / "run"]
+    _run(repository, "scripts/run.py", *files, *given, *SMALL[:4])
+    counts = json.loads((tmp_path / "run" / "split.json").read_text())["counts"]
+    assert counts["train"] + counts["val"] == 60 and counts["test"] == 20
+    assert len(pd.read_csv(tmp_path / "run" / "samples" / "seed-3.csv")) == 8
+
+
+def test_a_run_folder_keeps_its_settings(repository: Path, run: Path) -> None:
+    printed = _run(repository, "scripts/run.py", run, "--set", "prompt.rows=2", "--resume", status=2)
+    assert "a run folder keeps the settings" in printed
 
 
 def test_files_of_any_tool_are_evaluated(repository: Path, table: Path, tmp_path: Path) -> None:

@@ -14,19 +14,23 @@ from harmonic.decode.automaton import NONE, TokenNodes
 from harmonic.decode.grammar import BETWEEN, TEXT_STATES, text_moves
 from harmonic.decode.vocabulary import Vocabulary
 from harmonic.errors import HarmonicError
+from harmonic.table.schema import Column
+
+_Read = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+"""The tokens that can be read at a place, where they lead, and how many bytes of text they begin."""
 
 MOST_EDGES = 2**26
 """More than this (half a gigabyte) is refused."""
 
 
 def add_free_text(
-    nodes: TokenNodes, vocabulary: Vocabulary, opening: bytes, closing: bytes, max_bytes: int, subject: str
+    nodes: TokenNodes, vocabulary: Vocabulary, opening: bytes, closing: bytes, column: Column, subject: str
 ) -> int:
-    """The node that reads `opening`, at most max_bytes bytes of text as the inside of a JSON string, and `closing`.
+    """The node that reads `opening`, the column's min_bytes to max_bytes bytes of text in a JSON string, and `closing`.
 
     Raises HarmonicError, naming `subject`, if the automaton would be too large.
     """
-    n_text = len(TEXT_STATES)
+    n_text, max_bytes = len(TEXT_STATES), column.max_bytes
     n_open, n_close = len(opening), len(closing)
     moves, costs = _framed(opening, closing)
     reads = [vocabulary.walk_costs(place, moves, costs) for place in range(n_text + n_open + n_close)]
@@ -38,6 +42,9 @@ def add_free_text(
         is_end = place == n_text + n_open + n_close - 1
         made[:, place] = nodes.add_array(is_end, tokens, made[0, then])
     for left in range(max_bytes + 1):
+        if left == max_bytes and column.min_bytes:
+            # Nothing of the text has been read: its closing would make it empty.
+            reads = [_without_closing(read, n_text + n_open) for read in reads]
         for place in range(n_text - 1, -1, -1):
             made[left, place] = _add_place(nodes, reads[place], made, left)
     for place in range(n_text + n_open - 1, n_text - 1, -1):
@@ -45,9 +52,16 @@ def add_free_text(
     return int(made[max_bytes, n_text if n_open else BETWEEN])
 
 
+def _without_closing(read: _Read, first: int) -> _Read:
+    """The tokens that do not go from before the text right into its closing, whose places begin at `first`."""
+    tokens, then, costs = read
+    kept = (costs > 0) | (then < first)
+    return tokens[kept], then[kept], costs[kept]
+
+
 def _add_place(
     nodes: TokenNodes,
-    read: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+    read: _Read,
     made: NDArray[np.int32],
     left: int,
 ) -> int:

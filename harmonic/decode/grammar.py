@@ -60,7 +60,7 @@ def language_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
             raise HarmonicError(
                 f"Column {column.label!r}: a codec must write text in quotes, else it has no end."
             )
-        return _text_automaton(form.prefix.encode(), form.suffix.encode(), column.max_bytes)
+        return _text_automaton(form.prefix.encode(), form.suffix.encode(), column)
     nodes = ByteNodes()
     quote = b'"' if form.quoted else b""
     after = nodes.text(quote + form.suffix.encode(), nodes.end)
@@ -233,11 +233,12 @@ def _year(nodes: ByteNodes, common: int, leap: int) -> int:
 # Texts.
 
 
-def _text_automaton(prefix: bytes, suffix: bytes, max_bytes: int) -> ByteAutomaton:
-    """prefix, a JSON string whose text has at most max_bytes bytes of UTF-8, suffix.
+def _text_automaton(prefix: bytes, suffix: bytes, column: Column) -> ByteAutomaton:
+    """prefix, a JSON string whose text has min_bytes (0 or 1) to max_bytes bytes of UTF-8, suffix.
 
     One copy of TEXT_STATES for each number of bytes left, most first; a character pays with its first byte.
     """
+    max_bytes = column.max_bytes
     head, tail = prefix + b'"', b'"' + suffix
     moves, costs = text_moves()
     n_places = len(TEXT_STATES)
@@ -250,7 +251,8 @@ def _text_automaton(prefix: bytes, suffix: bytes, max_bytes: int) -> ByteAutomat
         affordable = (moves >= 0) & (used + costs <= max_bytes)
         block = first + n_places * used
         table[block : block + n_places] = np.where(affordable, after, -1)
-        table[block + BETWEEN, tail[0]] = end
+        if used >= column.min_bytes:
+            table[block + BETWEEN, tail[0]] = end
     for state, byte in enumerate(tail[1:]):
         table[end + state, byte] = end + state + 1
     return trim(table, np.arange(len(table)) == len(table) - 1)

@@ -57,6 +57,7 @@ class Compiler:
             column.upper,
             column.decimals,
             column.resolution,
+            column.min_bytes,
             column.max_bytes,
         )
         key = (form, *facts)
@@ -131,11 +132,11 @@ class Compiler:
         words = [
             before + body + after
             for text, body in zip(_SAMPLES, bodies, strict=True)
-            if len(text.encode()) <= column.max_bytes
+            if column.min_bytes <= len(text.encode()) <= column.max_bytes
         ]
         head = common_head(words, len(before), self.tokenizer, self._vocabulary)
         rest = before[len(self._vocabulary.text(head)) :]
-        root = add_free_text(nodes, self._vocabulary, rest, after, column.max_bytes, subject)
+        root = add_free_text(nodes, self._vocabulary, rest, after, column, subject)
         lifted = nodes.automaton(nodes.union(literals, nodes.add_path(head, root)), exact=False)
         for word, ids in zip(words, self._encode(_texts(words), subject), strict=True):
             if not lifted.accepts(ids):

@@ -1,8 +1,9 @@
-"""How much fits: rows and examples of a context against the model's context length.
+"""How much fits: header, examples and rows of a context against the model's context length.
 
-What enters is a context law, a codec, a tokenizer and the rows; what leaves is a law under which no instruction can be
-too long, with every reduction in words. Nothing is truncated: fewer examples are shown, then fewer rows asked for,
-and a table of which not even one row fits is refused with the arithmetic.
+What enters is a codec's name, a context law, a tokenizer and the rows; what leaves is a codec and a law under which no
+instruction can be too long, with every reduction in words. Nothing is truncated: the header explains fewer levels,
+fewer examples are shown, then fewer rows asked for, and a table of which not even one row fits is refused with the
+arithmetic.
 """
 
 from __future__ import annotations
@@ -13,9 +14,32 @@ from dataclasses import replace
 from harmonic.errors import HarmonicError
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.instructions import write_instruction
-from harmonic.prompt.rows import Codec
+from harmonic.prompt.rows import LEGEND_LEVELS, Codec, codec_for
 from harmonic.prompt.tokens import TextTokenizer
-from harmonic.table.schema import Row
+from harmonic.table.schema import Row, Schema
+
+
+def fit_codec(
+    name: str, schema: Schema, tokenizer: TextTokenizer, limit: int
+) -> tuple[Codec, tuple[str, ...]]:
+    """The codec of that name whose header leaves at least half of `limit` tokens to rows, if a shorter legend can.
+
+    Returns it and what was reduced, in words. Raises HarmonicError for an unknown codec.
+    """
+    n_levels = LEGEND_LEVELS
+    codec = codec_for(name, schema)
+    while n_levels and _header_tokens(codec, tokenizer) > limit // 2:
+        n_levels //= 2
+        codec = codec_for(name, schema, n_levels)
+    if n_levels == LEGEND_LEVELS:
+        return codec, ()
+    return codec, (
+        f"The header explains at most {n_levels} levels a column, not {LEGEND_LEVELS}: {limit} tokens hold no more.",
+    )
+
+
+def _header_tokens(codec: Codec, tokenizer: TextTokenizer) -> int:
+    return len(tokenizer.encode(codec.header(range(len(codec.columns)))))
 
 
 def fit_law(

@@ -76,8 +76,9 @@ class Codec(ABC):
     # Not a bare newline: vocabularies of the GPT family merge it with a quote or question mark before it.
     row_close = " \n"
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, legend_levels: int = LEGEND_LEVELS) -> None:
         self.schema = schema
+        self.legend_levels = legend_levels
         self.columns: tuple[Column, ...] = schema.modelled
         if not self.columns:
             raise HarmonicError(
@@ -129,6 +130,11 @@ class Codec(ABC):
         if text[at:] != self.row_close:
             return Reject("malformed", f"{text[at : at + 40]!r} after the last column")
         return tuple(cells)
+
+    def _legend(self, column: Column) -> list[str]:
+        """The levels that the header explains, the commonest first, and an ellipsis for the others."""
+        levels = [_plain(level) for level in _levels(column)[: self.legend_levels]]
+        return [*levels, "..."] if len(column.levels) > self.legend_levels else levels
 
     # What a codec defines.
 
@@ -189,7 +195,7 @@ class CompactCodec(Codec):
 
     def _describe(self, index: int) -> str:
         column = self.columns[index]
-        legend = [f"{letters(number, 'a')}={level}" for number, level in enumerate(_legend(column))]
+        legend = [f"{letters(number, 'a')}={level}" for number, level in enumerate(self._legend(column))]
         missing = " ?=missing" if column.can_be_missing else ""
         return f"{letters(index, 'A')} {_plain(column.label)} {_domain(column) or ' '.join(legend)}{missing}"
 
@@ -212,7 +218,7 @@ class JsonCodec(Codec):
 
     def _describe(self, index: int) -> str:
         column = self.columns[index]
-        legend = "one of " + ", ".join(_quote(level) for level in _legend(column))
+        legend = "one of " + ", ".join(_quote(level) for level in self._legend(column))
         missing = ", or null" if column.can_be_missing else ""
         return f"{_plain(column.label)}: {_domain(column) or legend}{missing}"
 
@@ -236,12 +242,12 @@ class PaperCodec(JsonCodec):
         )
 
 
-def codec_for(name: str, schema: Schema) -> Codec:
-    """The codec of that name. Raises HarmonicError for an unknown one."""
+def codec_for(name: str, schema: Schema, legend_levels: int = LEGEND_LEVELS) -> Codec:
+    """The codec of that name; its header explains so many levels a column. Raises HarmonicError for an unknown name."""
     codecs: dict[str, type[Codec]] = {"compact": CompactCodec, "json": JsonCodec, "paper": PaperCodec}
     if name not in codecs:
         raise HarmonicError(f"Codec {name!r} is unknown. Use one of {', '.join(codecs)}.")
-    return codecs[name](schema)
+    return codecs[name](schema, legend_levels)
 
 
 def admits(column: Column, word: str) -> bool:
@@ -252,8 +258,10 @@ def admits(column: Column, word: str) -> bool:
         return places <= column.decimals and low <= Decimal(word) <= high and word != "-0"
     if column.kind == "datetime":
         # ISO texts of one resolution sort as the moments do.
-        return (column.lower or "") <= word <= (column.upper or "9")
-    return len(word.encode()) <= column.max_bytes
+        return (column.lower or word) <= word <= (column.upper or word)
+    # A word that a CSV of this table reads as missing is no text of it.
+    is_marker = word != "" and word in column.markers
+    return column.min_bytes <= len(word.encode()) <= column.max_bytes and not is_marker
 
 
 def _language(column: Column) -> Language | None:
@@ -269,11 +277,6 @@ def _language(column: Column) -> Language | None:
 
 def _levels(column: Column) -> tuple[str, ...]:
     return column.levels if column.kind in ("categorical", "boolean") else ()
-
-
-def _legend(column: Column) -> list[str]:
-    levels = [_plain(level) for level in _levels(column)[:LEGEND_LEVELS]]
-    return [*levels, "..."] if len(column.levels) > LEGEND_LEVELS else levels
 
 
 def _domain(column: Column) -> str:

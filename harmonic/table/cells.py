@@ -180,12 +180,19 @@ def _misfit(text: str, column: Column) -> str:
     if column.kind == "identifier":
         return ""
     if column.kind == "text":
-        return f"is longer than {column.max_bytes} bytes" if len(text.encode()) > column.max_bytes else ""
+        return _text_misfit(text, column)
     if column.kind in ("integer", "decimal"):
         return _number_misfit(text, column)
     if column.kind == "datetime":
         return "" if (column.lower or text) <= text <= (column.upper or text) else _beyond(column)
     return "" if text in column.levels else f"is none of its {len(column.levels)} levels"
+
+
+def _text_misfit(text: str, column: Column) -> str:
+    n_bytes = len(text.encode())
+    if n_bytes > column.max_bytes:
+        return f"is longer than {column.max_bytes} bytes"
+    return "is empty, which no training row is" if n_bytes < column.min_bytes else ""
 
 
 def _number_misfit(text: str, column: Column) -> str:

@@ -46,7 +46,8 @@ def observed(
     if column.kind in ("integer", "decimal", "datetime"):
         return _bounded(column, present, policy, said)
     if column.kind == "text":
-        return replace(column, max_bytes=max(len(text.encode()) for text in set(present))), said
+        lengths = [len(text.encode()) for text in set(present)]
+        return replace(column, max_bytes=max(lengths), min_bytes=min(1, *lengths)), said
     return _levelled(column, present, policy, is_target, said)
 
 

@@ -50,6 +50,8 @@ class Column:
     """datetime: "day", "minute", "second", "millisecond", "microsecond"."""
     max_bytes: int = 0
     """text: the longest UTF-8 length."""
+    min_bytes: int = 0
+    """text: 1 where no training row holds the empty text, which a CSV could not tell from a missing cell."""
     category_dtype: str = ""
     """dtype == "category": the dtype of the categories; "ordered:" stands before it where they are ordered."""
     pattern: str = ""

@@ -222,6 +222,19 @@ def test_a_missing_literal_among_texts_is_said_too(vocabulary: Callable[[str], T
     assert not automaton.accepts(tokenizer.encode(' "note": "nam",'))
 
 
+@pytest.mark.parametrize("name", ["llama2", "llama3", "qwen2.5"])
+def test_text_that_is_never_empty_never_comes_out_empty(
+    vocabulary: Callable[[str], TextTokenizer], name: str
+) -> None:
+    tokenizer = vocabulary(name)
+    automaton = compile_segment(NOTE, column("text", min_bytes=1, max_bytes=3), tokenizer)
+    assert not automaton.accepts(tokenizer.encode(' "note": "",'))
+    assert automaton.accepts(tokenizer.encode(' "note": "a",'))
+    rng = np.random.default_rng(0)
+    said = segment_automaton(NOTE, column("text", min_bytes=1, max_bytes=3))
+    assert all(said.accepts(tokenizer.decode(automaton.draw(rng)).encode()) for _ in range(200))
+
+
 def test_a_text_too_long_for_the_vocabulary_is_an_error_that_names_the_column(
     vocabulary: Callable[[str], TextTokenizer],
 ) -> None:

@@ -225,6 +225,13 @@ def test_a_text_column_of_no_length_says_the_empty_text() -> None:
     assert spoken(texts(0)) == {'""'}
 
 
+def test_a_column_whose_texts_are_never_empty_says_no_empty_text() -> None:
+    automaton = segment_automaton(bare("text"), column("text", min_bytes=1, max_bytes=4))
+    assert not automaton.accepts(b'""')
+    assert automaton.accepts(b'"a"')
+    assert automaton.n_words == texts(4).n_words - 1
+
+
 # Segments.
 
 

@@ -63,6 +63,14 @@ def test_missing_and_the_levels_that_look_like_it_are_told_apart(schema: Schema)
     assert '"null",' in codec.encode_row(("1", "null", "0", "2011-01-01", "true", "x"), range(6))
 
 
+@pytest.mark.parametrize("word", ["", "n/a"])
+def test_a_text_that_a_csv_would_read_as_missing_is_rejected(word: str) -> None:
+    note = Column("note", "note", "text", "str", min_bytes=1, max_bytes=9, markers=("", "n/a"))
+    codec = codec_for("json", Schema((note,)))
+    assert isinstance(codec.parse_row(codec.encode_row((word,), [0]), [0]), Reject)
+    assert codec.parse_row(codec.encode_row(("n/b",), [0]), [0]) == ("n/b",)
+
+
 def test_the_paper_codec_writes_nan_and_refuses_a_level_of_that_name(schema: Schema) -> None:
     assert '"job": "nan"' in codec_for("paper", schema).encode_row(
         ("1", None, "0", "2011-01-01", "true", "x"), range(6)
