@@ -207,12 +207,14 @@ def _commonest(codes: NDArray[np.intp], neighbors: NDArray[np.intp]) -> Picks:
 def _between(
     cells: pd.Series, column: Column, start: Picks, end: Picks, weight: NDArray[np.float64]
 ) -> pd.Series:
-    """Numbers between two rows' cells, rounded as the column is; missing where the first row's cell is
-    missing."""
+    """Numbers between two rows' cells, rounded to the column's step and places; missing where the first row's cell
+    is missing."""
     values = numbers(cells)
     far = np.where(np.isnan(values[end]), values[start], values[end])
-    made = np.round(values[start] + weight * (far - values[start]), column.decimals)
-    return pd.Series(made).astype(cells.dtype)
+    made = values[start] + weight * (far - values[start])
+    if column.step:
+        made = np.round(made / float(column.step)) * float(column.step)
+    return pd.Series(np.round(made, column.decimals)).astype(cells.dtype)
 
 
 def numbers(cells: pd.Series) -> NDArray[np.float64]:

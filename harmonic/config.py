@@ -173,8 +173,18 @@ class SampleSection:
     top_k: Natural = 0
     """0 = all tokens."""
     top_p: Annotated[float, Bounds(above=0, most=1)] = 1.0
-    max_attempts: Count = 10
-    """Draws of a context whose rows are rejected, before sampling gives up."""
+    exact: bool = False
+    """Whether rows follow the model's own distribution over valid rows, at the price of rejections."""
+    max_attempts: Count = 400
+    """Draws of one row that is rejected, before sampling gives up."""
+    given: Mapping[str, Any] | None = None
+    """Cells that every row holds, by column: given = { sex = 2 }."""
+    where: tuple[str, ...] = ()
+    """What one column must satisfy in every row: "age >= 65", "job in ('a', 'b')", "income is not missing"."""
+    quotas: Mapping[str, Any] | None = None
+    """By column, how many rows, or which share of them, hold a value: [sample.quotas.class] yes = 0.5, no = 0.5."""
+    rules: tuple[str, ...] = ()
+    """What must hold between columns in every row: "start <= end". Of one column, `where` costs nothing."""
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,30 @@ samples later reads the table again from its source, and the digests of the spli
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harmonic import files
 from harmonic.config import Config, EvaluateSection, SampleSection
-from harmonic.decode.engine import Usage
+from harmonic.decode.slot import Usage
+from harmonic.drawing import Drawn
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
 from harmonic.progress import Progress
 from harmonic.run import Run
-from harmonic.synthesizer import Drawn, Harmonic
+from harmonic.synthesizer import Harmonic
 from harmonic.table.cells import from_rows
 from harmonic.table.infer import observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
-from harmonic.table.sources import load_table, read_table, to_csv_text
+from harmonic.table.sources import load_table, read_further, read_table, to_csv_text
 from harmonic.table.splits import Parts, split_roles, with_test
 
 log = logging.getLogger(__name__)
@@ -94,13 +97,20 @@ def load(run: Run, config: Config) -> Harmonic:
 
 
 def sample(
-    run: Run, synthesizer: Harmonic, settings: SampleSection, processes: Processes = Processes()
+    run: Run,
+    synthesizer: Harmonic,
+    settings: SampleSection,
+    processes: Processes = Processes(),
+    name: str | None = None,
 ) -> Path:
-    """Draws settings.rows rows into samples/seed-N.csv, chunk by chunk; a chunk that stands is not drawn again.
+    """Draws settings.rows rows into samples/NAME.csv, chunk by chunk; a chunk that stands is not drawn again.
 
-    With several processes each draws every count-th chunk; the first one joins them. Returns the CSV's path.
+    name: None = `sample_name`. With several processes each draws every count-th chunk; the first one joins them.
+    Returns the CSV's path.
     """
-    name = f"samples/seed-{settings.seed}"
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise HarmonicError(f"Sample {name!r}: is no name for a file. Use letters, digits, - and _.")
+    name = f"samples/{name or sample_name(settings)}"
     done = run.path(f"{name}.csv")
     if done.exists():
         _check_sample(run, name, settings)
@@ -123,9 +133,33 @@ def sample(
     return done
 
 
+def sample_name(settings: SampleSection) -> str:
+    """What a sample is called: seed-1, and seed-1-5d2f8a07 of rows under conditions, by a digest of these."""
+    conditions = {key: getattr(settings, key) for key in ("given", "where", "quotas")}
+    if not any(conditions.values()):
+        return f"seed-{settings.seed}"
+    text = json.dumps(conditions, sort_keys=True, ensure_ascii=False, default=str)
+    return f"seed-{settings.seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def impute(
+    synthesizer: Harmonic, source: str | Path, out: str | Path, settings: SampleSection
+) -> tuple[int, int]:
+    """Writes a CSV or Parquet file of the table with its missing cells filled in, as CSV; (cells filled, rows).
+
+    Raises HarmonicError for a file without the columns of the training table.
+    """
+    frame = read_further(source, synthesizer.schema_)
+    plain = replace(settings, given=None, where=(), quotas=None)
+    with Progress("rows", int(frame.isna().any(axis=1).sum())) as progress:
+        filled = synthesizer.impute(frame, seed=settings.seed, settings=plain, progress=progress.reach)
+    files.write_text(Path(out), to_csv_text(filled, synthesizer.schema_))
+    return int(frame.isna().sum().sum() - filled.isna().sum().sum()), len(frame)
+
+
 def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int = 0) -> Report:
     """Judges a sample against the run's own holdout; writes report.json and report.html."""
-    name = f"samples/seed-{sample_seed}"
+    name = f"samples/{sample_name(replace(config.sample or SampleSection(), seed=sample_seed))}"
     if not run.has(f"{name}.csv"):
         raise HarmonicError(
             f"Run folder {str(run.folder)!r}: has no sample of seed {sample_seed}. Draw it first: scripts/sample.py."
@@ -207,7 +241,7 @@ class _Chunks:
 
     def _check_facts(self) -> None:
         """Chunks of other settings are refused: joined to ours they would be no table of one law."""
-        facts = {**asdict(self.settings), "chunk": self.size}
+        facts = {**_plain(self.settings), "chunk": self.size}
         place = self.folder / "settings.json"
         if not place.exists():
             files.write_json(place, facts)
@@ -215,7 +249,7 @@ class _Chunks:
             differing = sorted(key for key in facts if found.get(key) != facts[key])
             raise HarmonicError(
                 f"Sample {str(self.folder)!r}: was begun with another {', '.join(differing)}. "
-                "Go on with the same settings, remove that folder, or use another --seed."
+                "Go on with the same settings, remove that folder, or use another --seed or --name."
             )
 
 
@@ -264,12 +298,18 @@ def _check_split(run: Run, parts: Parts) -> None:
 
 def _check_sample(run: Run, name: str, settings: SampleSection) -> None:
     found = run.read_json(f"{name}.json")["settings"]
-    if found != asdict(settings):
-        differing = sorted(key for key in found if found[key] != asdict(settings).get(key))
+    if found != _plain(settings):
+        differing = sorted(key for key, value in _plain(settings).items() if found.get(key) != value)
         raise HarmonicError(
             f"Sample {name!r}: stands already, drawn with another {', '.join(differing)}. "
-            "Use another --seed, or move the file away."
+            "Use another --seed or --name, or move the file away."
         )
+
+
+def _plain(settings: SampleSection) -> dict[str, Any]:
+    """The settings as JSON gives them back."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    return data
 
 
 def _training(run: Run) -> list[dict[str, Any]]:
@@ -286,14 +326,13 @@ def _facts(settings: SampleSection, drawn: Drawn, seconds: float) -> dict[str, A
     usage = drawn.usage
     slots = usage.occupied / usage.steps if usage.steps else 0.0
     return {
-        "settings": asdict(settings),
+        "settings": _plain(settings),
         "rows": len(drawn.rows),
         "rejects": dict(drawn.rejects),
         "prompt_tokens": usage.prompt_tokens,
         "row_tokens": usage.row_tokens,
         "forced_share": usage.forced_tokens / usage.row_tokens if usage.row_tokens else 0.0,
         "mean_busy_slots": slots,
-        "reencoded_otherwise": drawn.strange,
         "seconds": round(seconds, 2),
     }
 
@@ -303,10 +342,9 @@ def _to_json(drawn: Drawn) -> dict[str, Any]:
         "rows": drawn.rows,
         "rejects": dict(drawn.rejects),
         "usage": asdict(drawn.usage),
-        "strange": drawn.strange,
     }
 
 
 def _from_json(data: dict[str, Any]) -> Drawn:
     rows = [tuple(row) for row in data["rows"]]
-    return Drawn(rows, Counter(data["rejects"]), Usage(**data["usage"]), data["strange"])
+    return Drawn(rows, Counter(data["rejects"]), Usage(**data["usage"]))

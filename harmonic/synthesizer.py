@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harmonic.conditional import conditioned
 from harmonic.config import (
     DEFAULT_BUDGET,
     DEFAULT_LORA,
@@ -24,19 +23,18 @@ from harmonic.config import (
     PromptSection,
     SampleSection,
 )
-from harmonic.decode.engine import Choice, Usage
-from harmonic.decode.sampler import Grammar, Prompt, Sampler
+from harmonic.decode.sampler import Grammar
+from harmonic.drawing import Drawer, Drawn, Shown
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths
 from harmonic.model.preflight import Preflight, preflight
-from harmonic.prompt.contexts import Context, ContextLaw, Contexts, Purpose, fixed_order
+from harmonic.prompt.contexts import ContextLaw, Contexts
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.visits import Instructions
-from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.neighbors import Neighbors
@@ -44,31 +42,12 @@ from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
 VAL_CONTEXTS = 40
 """Validation reads at most this many contexts: it is done twenty times, and its error is small by then."""
-
-
-@dataclass(slots=True)
-class Drawn:
-    """Rows first_row ... of a table, and what they took."""
-
-    rows: list[Row]
-    rejects: Counter[str] = field(default_factory=Counter)
-    usage: Usage = field(default_factory=Usage)
-    strange: int = 0
-
-    def add(self, later: Drawn) -> None:
-        """Appends rows, and adds up what they took."""
-        self.rows += later.rows
-        self.rejects.update(later.rejects)
-        self.usage.add(later.usage)
-        self.strange += later.strange
 
 
 class Harmonic:
@@ -155,10 +134,40 @@ class Harmonic:
         self._build(self.loaded_)
         return self
 
-    def sample(self, n: int, *, seed: int = 0, settings: SampleSection | None = None) -> DataFrame:
-        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table."""
-        self._check_fitted()
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        given: Mapping[str, Any] | None = None,
+        where: Sequence[str] = (),
+        quotas: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table.
+
+        given: cells that every row holds, {"sex": 2}; where: what a column must satisfy, ["age >= 65"]; quotas: how
+        many rows, or which share, hold a value, {"class": {"yes": 0.5, "no": 0.5}}. They stand beside those of
+        `settings`. Raises HarmonicError for conditions that no row could meet.
+        """
+        settings = conditioned(settings or SampleSection(), n, given, where, quotas)
         return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
+
+    def impute(
+        self,
+        frame: DataFrame,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> DataFrame:
+        """`frame` with its missing cells drawn given the others, which stay as they are, as do index and dtypes.
+
+        Of `settings` decoding and rules count. progress(rows so far). Raises HarmonicError for a frame without a column
+        of the training table, or with a cell that cannot be read as its column's kind.
+        """
+        settings = settings or SampleSection()
+        return self._drawer.impute(frame, seed=seed, settings=settings, progress=progress)
 
     def draw(
         self,
@@ -174,19 +183,10 @@ class Harmonic:
 
         earlier(start, end) gives rows of a finished wave (`synthetic` contexts); None = they are drawn again.
         """
-        self._check_fitted()
         settings = settings or SampleSection()
-        drawn = Drawn([])
-        if stop <= first:
-            return drawn
-        sampler = self._sampler(settings)
-        size = self.law_.rows
-        for start, end in waves(first, stop, self.law_.contexts, size):
-            prompts = self._prompts(sampler, start, end, seed, settings, earlier)
-            part = sampler.draw(prompts, seed=seed, progress=progress)
-            rows = [part.rows[number] for number in range(max(start, first), min(end, stop))]
-            drawn.add(Drawn(rows, part.rejects, part.usage, part.strange))
-        return drawn
+        return self._drawer.draw(
+            first, stop, seed=seed, settings=settings, earlier=earlier, progress=progress
+        )
 
     # fit, step by step.
 
@@ -207,14 +207,15 @@ class Harmonic:
                 "Give the training table, or use contexts = 'synthetic'."
             )
         self.rows_: list[Row] = [] if train is None else to_rows(train, self.schema_)
-        self._neighbors: Neighbors | None = None
-        self._near_train: NDArray[np.int64] | None = None
+        self._drawing: Drawer | None = None
+        neighbors = None
         if train is not None and section.contexts != "random" and section.examples > 0:
             distance = "published" if section.contexts == "paper" else section.distance
             aware = section.class_aware and distance == "rank"
-            self._neighbors = Neighbors(
-                self.schema_, distance=distance, class_aware=aware, seed=self.seed
-            ).fit(train)
+            neighbors = Neighbors(self.schema_, distance=distance, class_aware=aware, seed=self.seed).fit(
+                train
+            )
+        self._shown = Shown(self.rows_, neighbors)
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()
@@ -244,7 +245,10 @@ class Harmonic:
             log.warning(note)
 
     def _instructions(self) -> Instructions:
-        return self._visits(self._contexts("train"))
+        near = self._shown.near(self.law_)
+        return self._visits(
+            Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target)
+        )
 
     def _visits(self, contexts: Contexts) -> Instructions:
         return Instructions(contexts, self.codec_, self.grammar_.tokenizer, self._prompt_section().loss)
@@ -271,10 +275,9 @@ class Harmonic:
     def _validation(self, val: DataFrame | None) -> list[Tokens] | None:
         if val is None or not len(val):
             return None
-        near = None if self._neighbors is None else self._neighbors.kneighbors(val, self._n_near())
         contexts = Contexts(
             self.rows_,
-            near,
+            self._shown.near_of(val, self.law_),
             self.law_,
             seed=self.seed,
             purpose="val",
@@ -284,72 +287,17 @@ class Harmonic:
         instructions = self._visits(contexts)
         return [instructions[number] for number in range(min(contexts.per_pass, VAL_CONTEXTS))]
 
-    def _contexts(self, purpose: Purpose, seed: int | None = None) -> Contexts:
-        if self._neighbors is not None and self._near_train is None:
-            self._near_train = self._neighbors.kneighbors(None, self._n_near())
-        seed = self.seed if seed is None else seed
-        return Contexts(
-            self.rows_, self._near_train, self.law_, seed=seed, purpose=purpose, target=self._target
-        )
-
-    def _n_near(self) -> int:
-        law = self.law_
-        return law.examples if law.contexts == "paper" else law.pool * max(law.examples, law.rows)
-
-    # sample, step by step.
-
-    def _sampler(self, settings: SampleSection) -> Sampler:
-        loaded = self.loaded_
-        on_cpu = str(loaded.device).startswith("cpu")
-        return Sampler(
-            loaded.model,
-            self.grammar_,
-            context_length=loaded.context_length,
-            slots=settings.slots or (64 if on_cpu else 256),
-            choice=Choice(settings.temperature, settings.top_k, settings.top_p),
-            max_attempts=settings.max_attempts,
-        )
-
-    def _prompts(
-        self,
-        sampler: Sampler,
-        start: int,
-        end: int,
-        seed: int,
-        settings: SampleSection,
-        earlier: Callable[[int, int], list[Row]] | None,
-    ) -> list[Prompt]:
-        """The prompts of rows start ... end - 1; both lie on context boundaries."""
-        size = self.law_.rows
-        contexts = self._sampling_contexts(start, seed, settings, earlier)
-        order = fixed_order(self.law_, len(self.codec_.columns), self._target)
-        prompts = []
-        for number in range(start // size, -(-end // size)):
-            context = contexts[number] if contexts is not None else Context((), (), order)
-            examples = [] if contexts is None else [contexts.rows[row] for row in context.examples]
-            prompts.append(sampler.prompt(examples, context.order, first_row=number * size, n_rows=size))
-        return prompts
-
-    def _sampling_contexts(
-        self,
-        start: int,
-        seed: int,
-        settings: SampleSection,
-        earlier: Callable[[int, int], list[Row]] | None,
-    ) -> Contexts | None:
-        if self.law_.contexts != "synthetic":
-            return self._contexts("sample", seed)
-        wave = wave_of(start, self.law_.rows)
-        if wave == 0:
-            return None
-        low, high = wave_bounds(wave - 1, self.law_.rows)
-        high = min(high, low + WAVE_POOL)
-        rows = earlier(low, high) if earlier else self.draw(low, high, seed=seed, settings=settings).rows
-        frame = from_rows(rows, self.schema_, seed=seed)
-        near = Neighbors(self.schema_, seed=seed).fit(frame).kneighbors(None, self._n_near())
-        return Contexts(rows, near, self.law_, seed=seed, purpose="sample", target=self._target)
-
     # what both need.
+
+    @property
+    def _drawer(self) -> Drawer:
+        if not hasattr(self, "loaded_"):
+            raise HarmonicError("Harmonic has learnt no table yet. Call fit(train, schema) first.")
+        if self._drawing is None:
+            self._drawing = Drawer(
+                self.loaded_, self.grammar_, self.schema_, self.law_, self._shown, self._target
+            )
+        return self._drawing
 
     def _load_fitted(self, adapter: Path) -> LoadedModel:
         loaded = self._load(adapter=adapter)
@@ -384,7 +332,3 @@ class Harmonic:
         # Kept on the object: the folder goes when the synthesizer goes.
         self._temporary = tempfile.TemporaryDirectory(prefix="harmonic-")
         return Path(self._temporary.name)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "loaded_"):
-            raise HarmonicError("Harmonic has learnt no table yet. Call fit(train, schema) first.")

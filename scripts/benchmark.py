@@ -3,6 +3,7 @@
 python scripts/benchmark.py quickstart --seeds 5          utility and C2ST of the quickstart, and of random weights
 python scripts/benchmark.py tables                        whole journeys on real tables: time, dtypes, missing rates
 python scripts/benchmark.py vocabularies --rows 2000      real vocabularies on random weights: every row valid
+python scripts/benchmark.py decode                        rows a second against generate + xgrammar, and rejection
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 Real tables are looked for in HARMONIC_DATA.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import cli
 
-MEASUREMENTS = ("quickstart", "tables", "vocabularies", "neighbors")
+MEASUREMENTS = ("quickstart", "tables", "vocabularies", "decode", "neighbors")
 
 
 def work() -> None:
@@ -27,7 +28,7 @@ def work() -> None:
     parser.add_argument("measurement", choices=MEASUREMENTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--only", nargs="*", help="some of the tables, by name")
+    parser.add_argument("--only", nargs="*", help="some of the tables or parts, by name")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=v", help="override a setting of the runs"
     )

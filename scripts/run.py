@@ -52,7 +52,8 @@ def work() -> None:
                     journey.report(run, config, config.evaluate or EvaluateSection(), settings.seed).summary()
                 )
                 run.finish()
-        cli.say(f"Rows:   {run.path(f'samples/seed-{settings.seed}.csv')}\nReport: {run.path('report.html')}")
+        rows = run.path(f"samples/{journey.sample_name(settings)}.csv")
+        cli.say(f"Rows:   {rows}\nReport: {run.path('report.html')}")
 
 
 if __name__ == "__main__":

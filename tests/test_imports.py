@@ -29,9 +29,12 @@ MAY_USE: dict[str, set[str]] = {
     "nano": GROUND | {"table", "prompt"},
     "model": GROUND | {"table", "prompt", "nano"},
     "decode": _TO_DECODE,
-    "synthesizer": _TO_DECODE | {"decode"},
+    "conditional": _TO_DECODE | {"decode"},
+    "imputation": _TO_DECODE | {"decode", "conditional"},
+    "drawing": _TO_DECODE | {"decode", "conditional", "imputation"},
+    "synthesizer": _TO_DECODE | {"decode", "conditional", "drawing"},
     "mallm": _TO_DECODE | {"decode", "baselines", "evaluation"},
-    "journey": _TO_DECODE | {"decode", "synthesizer", "baselines", "evaluation"},
+    "journey": _TO_DECODE | {"decode", "drawing", "synthesizer", "baselines", "evaluation"},
 }
 """The direction of the design; every room may use itself, too."""
 MAY_ALSO_USE = {"evaluation.llm": {"prompt", "nano", "model"}}

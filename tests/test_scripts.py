@@ -103,6 +103,32 @@ def test_sampling_evaluating_and_merging_take_the_run_folder(
     assert (tmp_path / "merged" / "model.safetensors").exists()
 
 
+def test_rows_are_drawn_under_conditions_and_holes_are_filled(
+    repository: Path, run: Path, table: Path, tmp_path: Path
+) -> None:
+    asked = ["--seed", "6", "--given", "sex=2", "--where", "age >= 40", "--name", "older"]
+    _run(repository, "scripts/sample.py", run, "--rows", "12", *asked)
+    rows = pd.read_csv(run / "samples" / "older.csv")
+    assert (rows["sex"] == 2).all() and (rows["age"] >= 40).all()
+    printed = _run(repository, "scripts/sample.py", run, "--seed", "6", "--quota", "sex=1:5,2:3")
+    quotas = Path(printed.split("Rows: ")[1].strip())
+    assert quotas.name.startswith("seed-6-") and not (run / "samples" / "seed-6.csv").exists()
+    assert pd.read_csv(quotas)["sex"].value_counts().to_dict() == {1: 5, 2: 3}
+    holes = pd.read_csv(table).head(5)
+    holes.loc[2, ["sex", "bmi"]] = None
+    holes.to_csv(tmp_path / "holes.csv", index=False)
+    _run(
+        repository,
+        "scripts/sample.py",
+        run,
+        "--impute",
+        tmp_path / "holes.csv",
+        "--out",
+        tmp_path / "filled.csv",
+    )
+    assert pd.read_csv(tmp_path / "filled.csv").notna().all().all()
+
+
 def test_with_a_holdout_file_every_row_of_the_table_trains(
     repository: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -211,6 +237,7 @@ def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
             "Did you mean 'prompt'",
         ),
         (["scripts/sample.py", "{tmp}"], "holds other files, no run of harmonic"),
+        (["scripts/sample.py", "{tmp}", "--impute", "a.csv"], "--impute and --out go together"),
         (["scripts/evaluate.py"], "Nothing to report on"),
     ],
 )

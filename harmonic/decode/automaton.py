@@ -2,7 +2,8 @@
 
 What enters are nodes made bottom-up (`TokenNodes`; equal nodes are one); what leaves is a `TokenAutomaton`, flat arrays
 that an engine can put on a device: from each state the sorted ids allowed next and the state after each. Every state
-is reachable and can end, and every path is finite, so a decoder that follows the arrays always finishes a row.
+is reachable and can end, and every path is finite, so a decoder that follows the arrays always finishes a row. Free
+text would need a copy of its states for each length; instead its edges have costs, and a path may spend only so much.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ Ids = NDArray[np.int32] | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class TokenAutomaton:
-    """Deterministic, trimmed and acyclic; state 0 starts; edges lead from lower to higher states.
+    """Deterministic and trimmed; state 0 starts; every path that keeps within `limit` is finite.
 
     indptr: int32 [n_states + 1]; tokens, targets: int32 [n_edges], tokens sorted within a state; accepting: bool
     [n_states]; longest: the longest path in tokens; exact: whether it holds the tokenizer's own ids of each text and
-    nothing else. Where it is not exact (free text), it also holds other ids of the same texts: check after drawing.
+    nothing else. Where it is not exact (free text), it also holds other ids of the same texts: check while drawing.
+    costs: int32 [n_edges], None where all are 0; a path's costs add up to `limit` at most, and what remains is always
+    enough to end.
     """
 
     indptr: NDArray[np.int32]
@@ -42,45 +45,70 @@ class TokenAutomaton:
     accepting: NDArray[np.bool_]
     longest: int
     exact: bool = True
+    costs: NDArray[np.int32] | None = None
+    limit: int = 0
 
     @property
     def n_states(self) -> int:
         return len(self.accepting)
 
-    def edges(self, state: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """bool [n_states]: whether free text may go on from a state: nearly the whole vocabulary is allowed there."""
+        return open_states(self.indptr, self.costs)
+
+    def edges(self, state: int, spent: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The ids allowed in a state, sorted, and the states after them."""
         span = slice(self.indptr[state], self.indptr[state + 1])
-        return self.tokens[span], self.targets[span]
+        tokens, targets = self.tokens[span], self.targets[span]
+        if self.costs is None:
+            return tokens, targets
+        fits = self.costs[span] <= self.limit - spent
+        return tokens[fits], targets[fits]
 
-    def step(self, state: int, token: int) -> int:
-        """The state after one id, -1 where it is not allowed."""
-        tokens, targets = self.edges(state)
+    def step(self, state: int, token: int, spent: int = 0) -> tuple[int, int]:
+        """(state, spent) after one id; state -1 where it is not allowed."""
+        first = int(self.indptr[state])
+        tokens = self.tokens[first : self.indptr[state + 1]]
         at = int(np.searchsorted(tokens, token))
-        return int(targets[at]) if at < len(tokens) and tokens[at] == token else NONE
+        if at == len(tokens) or tokens[at] != token:
+            return NONE, spent
+        if self.costs is not None:
+            spent += int(self.costs[first + at])
+        return (int(self.targets[first + at]) if spent <= self.limit else NONE), spent
 
-    def walk(self, ids: Sequence[int], state: int = 0) -> int:
-        """The state after these ids, -1 where one is not allowed."""
+    def walk(self, ids: Sequence[int]) -> tuple[int, int]:
+        """(state, spent) after these ids from the start; state -1 where one is not allowed."""
+        state, spent = 0, 0
         for token in ids:
             if state < 0:
                 break
-            state = self.step(state, token)
-        return state
+            state, spent = self.step(state, token, spent)
+        return state, spent
 
     def accepts(self, ids: Sequence[int]) -> bool:
-        state = self.walk(ids)
+        state, _ = self.walk(ids)
         return state >= 0 and bool(self.accepting[state])
 
     def draw(self, rng: np.random.Generator) -> list[int]:
         """A random accepted path: each next id, or the end, with equal chance."""
         ids: list[int] = []
-        state = 0
+        state, spent = 0, 0
         while True:
-            tokens, targets = self.edges(state)
+            tokens, _ = self.edges(state, spent)
             pick = int(rng.integers(len(tokens) + bool(self.accepting[state])))
             if pick == len(tokens):
                 return ids
             ids.append(int(tokens[pick]))
-            state = int(targets[pick])
+            state, spent = self.step(state, ids[-1], spent)
+
+
+def open_states(indptr: NDArray[np.int32], costs: NDArray[np.int32] | None) -> NDArray[np.bool_]:
+    """bool [n_states]: which states have an edge that costs something."""
+    if costs is None:
+        return np.zeros(len(indptr) - 1, dtype=np.bool_)
+    paid = np.append(0, np.cumsum(costs > 0))
+    return paid[indptr[1:]] > paid[indptr[:-1]]  # type: ignore[no-any-return]
 
 
 def fixed(ids: Sequence[int]) -> TokenAutomaton:
@@ -170,7 +198,7 @@ class TokenNodes:
             tokens, targets = tokens[order], targets[order]
         return self.add_array(self._accepting[one] or self._accepting[other], tokens, targets)
 
-    def automaton(self, start: int, exact: bool = True) -> TokenAutomaton:
+    def automaton(self, start: int) -> TokenAutomaton:
         """The automaton of a node."""
         reached = np.zeros(len(self._accepting), dtype=np.bool_)
         reached[start] = True
@@ -188,7 +216,6 @@ class TokenNodes:
             targets=states[_flat([self._targets[node] for node in kept])],
             accepting=np.array([self._accepting[node] for node in kept], dtype=np.bool_),
             longest=self._longest[start],
-            exact=exact,
         )
 
     def _edges(self, node: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

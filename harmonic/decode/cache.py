@@ -89,33 +89,26 @@ class SlotCache(Cache):
 class Reader:
     """Runs a causal language model over packed chunks and keeps what it has read."""
 
-    def __init__(self, model: PreTrainedModel, n_slots: int, limit: int, token_ids: Tensor) -> None:
-        """token_ids: the ids [u] whose logits are ever wanted; the output layer is cut to them."""
-        self.device = next(model.parameters()).device
+    def __init__(self, model: PreTrainedModel, n_slots: int, limit: int) -> None:
+        parameter = next(model.parameters())
+        self.device = parameter.device
         self.decoder = model.get_decoder()
-        head = model.get_output_embeddings()
-        ids = token_ids.to(head.weight.device)
-        self._head = head.weight.detach()[ids]
-        self._bias = head.bias.detach()[ids] if getattr(head, "bias", None) is not None else None
-        self._softcap = getattr(model.config, "final_logit_softcapping", None)
-        self.cache = SlotCache(n_slots, limit, next(model.parameters()).dtype)
+        self.cache = SlotCache(n_slots, limit, parameter.dtype)
 
     @torch.inference_mode()
     def read(self, slots: list[int], starts: list[int], chunks: list[list[int]]) -> Tensor:
-        """Reads chunks[i] into slots[i] from position starts[i]; logits [b, u] after each chunk's last token."""
+        """Reads chunks[i] into slots[i] from position starts[i]; hidden states [b, d] after each chunk's last token."""
         lengths = torch.tensor([len(chunk) for chunk in chunks])
         width = int(lengths.max())
         ids = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=self.device)
         first = torch.tensor(starts, device=self.device)
         positions = first[:, None] + torch.arange(width, device=self.device)
         mask = self.cache.aim(torch.tensor(slots, device=self.device), positions)
-        hidden = self.decoder(
+        hidden: Tensor = self.decoder(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state
-        last = hidden[torch.arange(len(chunks), device=self.device), (lengths - 1).to(self.device)]
-        logits = torch.nn.functional.linear(last.to(self._head.dtype), self._head, self._bias).float()
-        return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
+        return hidden[torch.arange(len(chunks), device=self.device), (lengths - 1).to(self.device)]

@@ -1,96 +1,182 @@
 """Free text in tokens: a bounded JSON string read by every token that fits.
 
-What enters is how the text is framed and its greatest length; what leaves is a node of a token automaton. The texts are
-exactly those of the grammar, but any split into tokens is kept, the tokenizer's own among them: which one that is
-depends on more of the text than an automaton of this size can remember.
+What enters is how the text is framed, its length and a vocabulary; what leaves is a token automaton whose states are
+the places inside a JSON string, whatever has been read so far: a token costs the bytes that it begins, and a text may
+spend so many. Any split of a text into tokens is kept, the tokenizer's own among them. Which one that is depends on
+more of the text than an automaton can remember: the engine asks the tokenizer (`decode.canonical`) as it goes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from harmonic.decode.automaton import NONE, TokenNodes
+from harmonic.decode.automaton import NONE, TokenAutomaton
 from harmonic.decode.grammar import BETWEEN, TEXT_STATES, text_moves
 from harmonic.decode.vocabulary import Vocabulary
 from harmonic.errors import HarmonicError
-from harmonic.table.schema import Column
 
-_Read = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
-"""The tokens that can be read at a place, where they lead, and how many bytes of text they begin."""
-
-MOST_EDGES = 2**26
-"""More than this (half a gigabyte) is refused."""
+Edges = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+"""(tokens, targets, costs) of a state."""
 
 
-def add_free_text(
-    nodes: TokenNodes, vocabulary: Vocabulary, opening: bytes, closing: bytes, column: Column, subject: str
-) -> int:
-    """The node that reads `opening`, the column's min_bytes to max_bytes bytes of text in a JSON string, and `closing`.
+@dataclass
+class _Node:
+    """A place in the words that are encoded in whole: what opens the text, and the literals beside it."""
 
-    Raises HarmonicError, naming `subject`, if the automaton would be too large.
-    """
-    n_text, max_bytes = len(TEXT_STATES), column.max_bytes
-    n_open, n_close = len(opening), len(closing)
-    moves, costs = _framed(opening, closing)
-    reads = [vocabulary.walk_costs(place, moves, costs) for place in range(n_text + n_open + n_close)]
-    _check_size(sum(len(read[0]) for read in reads[:n_text]) * (max_bytes + 1), max_bytes, subject)
-    made = np.full((max_bytes + 1, n_text + n_open + n_close), NONE, dtype=np.int32)
-    # The closing has its own places, whatever is left of the length; the opening only stands at its full.
-    for place in range(n_text + n_open + n_close - 1, n_text + n_open - 1, -1):
-        tokens, then, _ = reads[place]
-        is_end = place == n_text + n_open + n_close - 1
-        made[:, place] = nodes.add_array(is_end, tokens, made[0, then])
-    for left in range(max_bytes + 1):
-        if left == max_bytes and column.min_bytes:
-            # Nothing of the text has been read: its closing would make it empty.
-            reads = [_without_closing(read, n_text + n_open) for read in reads]
-        for place in range(n_text - 1, -1, -1):
-            made[left, place] = _add_place(nodes, reads[place], made, left)
-    for place in range(n_text + n_open - 1, n_text - 1, -1):
-        made[max_bytes, place] = _add_place(nodes, reads[place], made, max_bytes)
-    return int(made[max_bytes, n_text if n_open else BETWEEN])
+    edges: dict[int, _Node]
+    is_end: bool = False
+    is_text: bool = False
+    """Whether the text's frame begins here."""
 
 
-def _without_closing(read: _Read, first: int) -> _Read:
-    """The tokens that do not go from before the text right into its closing, whose places begin at `first`."""
-    tokens, then, costs = read
-    kept = (costs > 0) | (then < first)
-    return tokens[kept], then[kept], costs[kept]
+class FreeText:
+    """What a vocabulary reads inside a frame, kept for texts of every length."""
+
+    def __init__(self, vocabulary: Vocabulary, opening: bytes, closing: bytes, can_be_empty: bool) -> None:
+        """opening, closing: what stands before and after the text, quotes included; opening may be empty."""
+        moves, costs = _framed(opening, closing, can_be_empty)
+        self._reads = [vocabulary.walk_costs(place, moves, costs) for place in range(len(moves))]
+        self._start = _first_place(opening)
+        self._n_framing = len(opening) + len(closing)
+        self._is_inside = np.ones(len(moves), dtype=np.bool_)
+        self._is_inside[_FRESH + 1 : _FRESH + 1 + len(opening)] = False
+
+    def automaton(
+        self,
+        head: Sequence[int],
+        literals: Iterable[Sequence[int]],
+        limit: int,
+        first: set[int],
+        subject: str,
+    ) -> TokenAutomaton:
+        """The automaton of `head` and a text of at most `limit` bytes in its frame, and of literals.
+
+        first: ids with which the tokenizer begins to read the frame; others that stop inside the opening are none of
+        its own and left out. Raises HarmonicError, naming `subject`, if a literal cannot be told from a text.
+        """
+        root = _trie(head, literals)
+        nodes = _preorder(root)
+        numbers = {id(node): number for number, node in enumerate(nodes)}
+        places = [
+            self._place(place, limit, first if place == self._start else set())
+            for place in range(len(self._reads))
+        ]
+        base = len(nodes)
+        states = [
+            _edges(node, numbers, places[self._start] if node.is_text else None, base, subject)
+            for node in nodes
+        ]
+        states += [(tokens, targets + base, costs) for tokens, targets, costs in places]
+        accepting = [node.is_end for node in nodes] + [False] * (len(places) - 1) + [True]
+        indptr = np.cumsum([0, *(len(tokens) for tokens, _, _ in states)]).astype(np.int32)
+        tokens, targets, costs = (np.concatenate(part).astype(np.int32) for part in zip(*states, strict=True))
+        longest = max(len(head) + self._n_framing + limit, *(len(ids) for ids in [*literals, []]))
+        return _trimmed(
+            TokenAutomaton(indptr, tokens, targets, np.array(accepting), longest, False, costs, limit)
+        )
+
+    def _place(self, place: int, limit: int, first: set[int]) -> Edges:
+        """What can be read from a place: nothing that costs more than there is, nothing that dawdles in the opening."""
+        tokens, then, costs = self._reads[place]
+        kept = (costs <= limit) & (self._is_inside[then] | np.isin(tokens, list(first)))
+        return tokens[kept], then[kept], costs[kept]
 
 
-def _add_place(
-    nodes: TokenNodes,
-    read: _Read,
-    made: NDArray[np.int32],
-    left: int,
-) -> int:
-    """The node of one place with so many bytes of text left."""
-    tokens, then, costs = read
-    if len(costs) and costs.max() > left:
-        fits = costs <= left
-        tokens, then, costs = tokens[fits], then[fits], costs[fits]
-    return nodes.add_array(False, tokens, made[left - costs, then], share=False)
+_FRESH = len(TEXT_STATES)
+"""The place between characters before the first one."""
 
 
-def _framed(opening: bytes, closing: bytes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """`text_moves` with the places of the opening, then those after each byte of the closing, behind its own."""
+def _first_place(opening: bytes) -> int:
+    return _FRESH + 1 if opening else _FRESH
+
+
+def _framed(
+    opening: bytes, closing: bytes, can_be_empty: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """`text_moves` with the place before the first character, those of the opening, and those of the closing."""
     inside, prices = text_moves()
-    n_text = len(inside)
-    extra = np.full((len(opening) + len(closing), 256), NONE, dtype=np.int32)
+    extra = np.full((1 + len(opening) + len(closing), 256), NONE, dtype=np.int32)
     moves, costs = np.concatenate([inside, extra]), np.concatenate([prices, np.zeros_like(extra)])
-    for number, byte in enumerate(opening):
-        moves[n_text + number, byte] = n_text + number + 1 if number + 1 < len(opening) else BETWEEN
-    place = BETWEEN
-    for number, byte in enumerate(closing, start=n_text + len(opening)):
-        moves[place, byte] = number
-        place = number
+    moves[_FRESH], costs[_FRESH] = inside[BETWEEN], prices[BETWEEN]
+    for number, byte in enumerate(opening, start=1):
+        moves[_FRESH + number, byte] = _FRESH + number + 1 if number < len(opening) else _FRESH
+    before = [BETWEEN, _FRESH] if can_be_empty else [BETWEEN]
+    for place, byte in enumerate(closing, start=_FRESH + 1 + len(opening)):
+        moves[before, byte] = place
+        before = [place]
     return moves, costs
 
 
-def _check_size(n_edges: int, max_bytes: int, subject: str) -> None:
-    if n_edges > MOST_EDGES:
+def _trie(head: Sequence[int], literals: Iterable[Sequence[int]]) -> _Node:
+    root = _Node({})
+    for ids in literals:
+        _grow(root, ids).is_end = True
+    _grow(root, head).is_text = True
+    return root
+
+
+def _grow(node: _Node, ids: Sequence[int]) -> _Node:
+    for token in ids:
+        node = node.edges.setdefault(token, _Node({}))
+    return node
+
+
+def _preorder(root: _Node) -> list[_Node]:
+    found, waiting = [], [root]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        waiting += node.edges.values()
+    return found
+
+
+def _edges(node: _Node, numbers: dict[int, int], text: Edges | None, base: int, subject: str) -> Edges:
+    """A node's edges, and those into the text where its frame begins."""
+    tokens = np.array(sorted(node.edges), dtype=np.int32)
+    targets = np.array([numbers[id(node.edges[token])] for token in tokens.tolist()], dtype=np.int32)
+    costs = np.zeros_like(tokens)
+    if text is None:
+        return tokens, targets, costs
+    if np.isin(tokens, text[0]).any():
         raise HarmonicError(
-            f"{subject}: text of up to {max_bytes} bytes makes {n_edges} edges in this vocabulary, more than "
-            f"{MOST_EDGES}. Shorten the column's texts, leave it out, or use a base model with a smaller vocabulary."
+            f"{subject}: its missing cells begin with the same token as its texts. "
+            "Use the codec 'json', or leave the column out."
         )
+    merged = np.concatenate([tokens, text[0]])
+    order = np.argsort(merged)
+    return (
+        merged[order],
+        np.concatenate([targets, text[1] + base])[order],
+        np.concatenate([costs, text[2]])[order],
+    )
+
+
+def _trimmed(automaton: TokenAutomaton) -> TokenAutomaton:
+    """The automaton without states that are never reached, their order kept."""
+    reached = np.zeros(automaton.n_states, dtype=np.bool_)
+    waiting = [0]
+    while waiting:
+        state = waiting.pop()
+        if not reached[state]:
+            reached[state] = True
+            waiting += np.unique(
+                automaton.targets[automaton.indptr[state] : automaton.indptr[state + 1]]
+            ).tolist()
+    numbers = np.cumsum(reached, dtype=np.int32) - 1
+    degrees = np.diff(automaton.indptr)
+    kept = np.repeat(reached, degrees)
+    assert automaton.costs is not None
+    return TokenAutomaton(
+        indptr=np.append(0, np.cumsum(degrees[reached])).astype(np.int32),
+        tokens=automaton.tokens[kept],
+        targets=numbers[automaton.targets[kept]],
+        accepting=automaton.accepting[reached],
+        longest=automaton.longest,
+        exact=False,
+        costs=automaton.costs[kept],
+        limit=automaton.limit,
+    )

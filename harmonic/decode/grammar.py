@@ -8,16 +8,17 @@ whatever is decoded along the automaton is a valid cell, and every valid cell ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harmonic.decode.bytes_automaton import DEAD, ByteAutomaton, ByteNodes, literal_automaton, trim, union
+from harmonic.decode.digits import Grid, number, padded
 from harmonic.errors import HarmonicError
 from harmonic.prompt.rows import SegmentForm
 from harmonic.table.schema import Column
+from harmonic.table.steps import in_units
 
 _ZERO = ord("0")
 _CLOCKS = {"minute": 0, "second": 0, "millisecond": 3, "microsecond": 6}
@@ -68,22 +69,25 @@ def language_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
     if word == DEAD:
         raise HarmonicError(
             f"Column {column.label!r}: no {column.kind} lies within {column.lower} and {column.upper} with "
-            f"{column.resolution or column.decimals} {'resolution' if column.resolution else 'decimal places'}. "
-            "Correct the column's bounds in the schema."
+            f"{_fineness(column)}. Correct the column's bounds in the schema."
         )
     return nodes.automaton(nodes.text(form.prefix.encode() + quote, word))
+
+
+def _fineness(column: Column) -> str:
+    if column.kind == "datetime":
+        return f"{column.resolution} resolution"
+    return f"step {column.step}" if column.step else f"{column.decimals} decimal places"
 
 
 # Numbers.
 
 
 def _number(nodes: ByteNodes, column: Column, after: int) -> int:
-    """Canonical integers and decimals between the column's bounds, in units of the last decimal place."""
+    """Canonical integers and decimals between the column's bounds, multiples of its step."""
     places = column.decimals if column.kind == "decimal" else 0
     low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
-    positive = _magnitudes(nodes, max(low, 0), high, places, after)
-    negative = _magnitudes(nodes, max(-high, 1), -low, places, after)
-    return nodes.union(positive, nodes.node(False, {ord("-"): negative}))
+    return number(nodes, low, high, Grid(places, in_units(column)), after)
 
 
 def _bound(column: Column, bound: str | None, rounding: str) -> int:
@@ -97,83 +101,6 @@ def _bound(column: Column, bound: str | None, rounding: str) -> int:
             f"Column {column.label!r}: its bound is {bound!r}, a number is needed to end every row. "
             "Give the column a lower and an upper bound in the schema."
         ) from error
-
-
-def _magnitudes(nodes: ByteNodes, low: int, high: int, places: int, after: int) -> int:
-    """Numbers without sign from low to high, in units of 10 ** -places; DEAD if there are none."""
-    if low > high:
-        return DEAD
-    unit = 10**places
-    (first, low_rest), (last, high_rest) = divmod(low, unit), divmod(high, unit)
-    if first == last:
-        return _whole(nodes, first, last, _fraction(nodes, low_rest, high_rest, places, after))
-    result = _whole(nodes, first, first, _fraction(nodes, low_rest, unit - 1, places, after))
-    result = nodes.union(result, _whole(nodes, last, last, _fraction(nodes, 0, high_rest, places, after)))
-    return nodes.union(
-        result, _whole(nodes, first + 1, last - 1, _fraction(nodes, 0, unit - 1, places, after))
-    )
-
-
-def _whole(nodes: ByteNodes, low: int, high: int, after: int) -> int:
-    """Integers from low to high without leading zeros."""
-    result = DEAD
-    for width in range(len(str(low)), len(str(high)) + 1 if low <= high else 0):
-        first = max(low, 10 ** (width - 1) if width > 1 else 0)
-        last = min(high, 10**width - 1)
-        result = nodes.union(result, _padded(nodes, first, last, width, after))
-    return result
-
-
-def _padded(nodes: ByteNodes, low: int, high: int, width: int, after: int) -> int:
-    """Integers from low to high, each written with `width` digits."""
-    at = dict.fromkeys(_BOUNDS, after)
-    for first, last in reversed(list(zip(f"{low:0{width}}", f"{high:0{width}}", strict=True))):
-        at = {
-            bounds: nodes.node(
-                False, {_ZERO + digit: at[then] for digit, then in _digits(bounds, first, last)}
-            )
-            for bounds in _BOUNDS
-        }
-    return at[True, True]
-
-
-def _fraction(nodes: ByteNodes, low: int, high: int, places: int, after: int) -> int:
-    """Fractions from low to high in units of 10 ** -places: nothing, or a point and digits, the last not a zero."""
-    lows, highs = (f"{low:0{places}}", f"{high:0{places}}") if places else ("", "")
-    # What follows a digit that is not zero (the number may end there), and what follows a zero (it may not).
-    ends, goes_on = dict.fromkeys(_BOUNDS, after), dict.fromkeys(_BOUNDS, DEAD)
-    for at in range(places - 1, -1, -1):
-        more = {
-            bounds: nodes.node(
-                False,
-                {
-                    _ZERO + digit: (ends if digit else goes_on)[then]
-                    for digit, then in _digits(bounds, lows[at], highs[at])
-                },
-            )
-            for bounds in _BOUNDS
-        }
-        goes_on = more
-        # Ending here means zeros from here on: too low while still on a lower bound that has digits left.
-        may_end = {bounds: not bounds[0] or not lows[at:].strip("0") for bounds in _BOUNDS}
-        ends = {
-            bounds: nodes.union(after, more[bounds]) if may_end[bounds] else more[bounds]
-            for bounds in _BOUNDS
-        }
-    result = nodes.node(False, {ord("."): goes_on[True, True]}) if places else DEAD
-    return result if low > 0 else nodes.union(after, result)
-
-
-_BOUNDS = [(on_low, on_high) for on_low in (False, True) for on_high in (False, True)]
-"""Whether the digits so far are those of the lower and of the upper bound."""
-
-
-def _digits(bounds: tuple[bool, bool], first: str, last: str) -> Iterator[tuple[int, tuple[bool, bool]]]:
-    """The digits allowed next, and the bounds that still hold after each."""
-    on_low, on_high = bounds
-    low, high = int(first) if on_low else 0, int(last) if on_high else 9
-    for digit in range(low, high + 1):
-        yield digit, (on_low and digit == low, on_high and digit == high)
 
 
 # Dates.
@@ -197,17 +124,17 @@ def _clock(nodes: ByteNodes, resolution: str) -> int:
     """HH:MM, with seconds and their fraction where the resolution has them."""
     digits, after = _CLOCKS[resolution], nodes.end
     if digits:
-        after = nodes.text(b".", _padded(nodes, 0, 10**digits - 1, digits, after))
+        after = nodes.text(b".", padded(nodes, 0, 10**digits - 1, digits, after))
     if resolution != "minute":
-        after = nodes.text(b":", _padded(nodes, 0, 59, 2, after))
-    return _padded(nodes, 0, 23, 2, nodes.text(b":", _padded(nodes, 0, 59, 2, after)))
+        after = nodes.text(b":", padded(nodes, 0, 59, 2, after))
+    return padded(nodes, 0, 23, 2, nodes.text(b":", padded(nodes, 0, 59, 2, after)))
 
 
 def _month_and_day(nodes: ByteNodes, february: int, after: int) -> int:
     """-MM-DD in a year whose February has so many days."""
     result = DEAD
     for days, months in _MONTHS.items():
-        day = nodes.text(b"-", _padded(nodes, 1, february if days == 28 else days, 2, after))
+        day = nodes.text(b"-", padded(nodes, 1, february if days == 28 else days, 2, after))
         for month in months:
             result = nodes.union(result, nodes.text(b"-%02d" % month, day))
     return result
@@ -234,7 +161,7 @@ def _year(nodes: ByteNodes, common: int, leap: int) -> int:
 
 
 def _text_automaton(prefix: bytes, suffix: bytes, column: Column) -> ByteAutomaton:
-    """prefix, a JSON string whose text has min_bytes (0 or 1) to max_bytes bytes of UTF-8, suffix.
+    """prefix, a JSON string of min_bytes (0 or 1) to max_bytes bytes between its quotes, suffix.
 
     One copy of TEXT_STATES for each number of bytes left, most first; a character pays with its first byte.
     """
@@ -259,7 +186,7 @@ def _text_automaton(prefix: bytes, suffix: bytes, column: Column) -> ByteAutomat
 
 
 def text_moves() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(moves, costs) of a JSON string's inside, int32 [n_places, 256]: the next place or -1, bytes of text begun.
+    """(moves, costs) of a JSON string's inside, int32 [n_places, 256]: the next place or -1, bytes begun.
 
     Well-formed UTF-8 as in The Unicode Standard, table 3-7; escapes as json.dumps(text, ensure_ascii=False) has them.
     """
@@ -273,7 +200,7 @@ def text_moves() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     add("between", 0x20, 0x7F, "between", 1)
     moves[BETWEEN, ord('"')] = -1
     costs[BETWEEN, ord('"')] = 0
-    add("between", ord("\\"), ord("\\"), "escape", 1)
+    add("between", ord("\\"), ord("\\"), "escape", 2)
     add("between", 0xC2, 0xDF, "tail1", 2)
     add("between", 0xE0, 0xEF, "tail2", 3)
     add("between", 0xE0, 0xE0, "e0", 3)
@@ -290,7 +217,7 @@ def text_moves() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     add("f4", 0x80, 0x8F, "tail2")
     for byte in _ESCAPED:
         add("escape", byte, byte, "between")
-    add("escape", ord("u"), ord("u"), "u")
+    add("escape", ord("u"), ord("u"), "u", 4)
     add("u", _ZERO, _ZERO, "u0")
     add("u0", _ZERO, _ZERO, "u00")
     add("u00", _ZERO, _ZERO, "u000")

@@ -18,7 +18,7 @@ import numpy as np
 
 from harmonic.decode.automaton import NONE, TokenAutomaton, TokenNodes
 from harmonic.decode.bytes_automaton import ByteAutomaton
-from harmonic.decode.freetext import add_free_text
+from harmonic.decode.freetext import FreeText
 from harmonic.decode.grammar import language_automaton, literal_texts
 from harmonic.decode.joints import Joints
 from harmonic.decode.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ from harmonic.decode.walks import add_walks, common_head
 from harmonic.errors import HarmonicError
 from harmonic.prompt.rows import SegmentForm
 from harmonic.prompt.tokens import TextTokenizer
-from harmonic.table.schema import Column
+from harmonic.table.schema import Column, text_bytes
 
 _CHECKS = (24, 400)
 """So many words and drawn paths go through the tokenizer: where digits are all alike to it, and where not."""
@@ -48,6 +48,7 @@ class Compiler:
         self._vocabulary = Vocabulary(_without_twins(tokenizer))
         self._joints = Joints(tokenizer, self._vocabulary)
         self._segments: dict[tuple[object, ...], TokenAutomaton] = {}
+        self._frames: dict[tuple[bytes, bytes, bool], FreeText] = {}
 
     def segment(self, form: SegmentForm, column: Column) -> TokenAutomaton:
         """`compile_segment` with this compiler's tokenizer."""
@@ -56,6 +57,7 @@ class Compiler:
             column.lower,
             column.upper,
             column.decimals,
+            column.step,
             column.resolution,
             column.min_bytes,
             column.max_bytes,
@@ -72,10 +74,10 @@ class Compiler:
 
     def _compile(self, form: SegmentForm, column: Column) -> TokenAutomaton:
         subject = f"Column {column.label!r}"
+        if form.language == "text":
+            return self._compile_text(form, column)
         nodes = TokenNodes()
         root = self._add_words(nodes, literal_texts(form), subject)
-        if form.language == "text":
-            return self._compile_text(nodes, root, form, column)
         if form.language is not None:
             root = nodes.union(root, self._add_language(nodes, language_automaton(form, column), subject))
         elif root == NONE:
@@ -122,29 +124,41 @@ class Compiler:
         _LOG.warning("%s: %s All %d values are encoded instead.", subject, problem, automaton.n_words)
         return self._add_words(nodes, _texts(automaton.words()), subject)
 
-    def _compile_text(
-        self, nodes: TokenNodes, literals: int, form: SegmentForm, column: Column
-    ) -> TokenAutomaton:
+    def _compile_text(self, form: SegmentForm, column: Column) -> TokenAutomaton:
         """The automaton of a free text in quotes and of literals."""
         subject = f"Column {column.label!r}"
         before, after = (form.prefix + '"').encode(), ('"' + form.suffix).encode()
-        bodies = [json.dumps(text, ensure_ascii=False)[1:-1].encode() for text in _SAMPLES]
-        words = [
-            before + body + after
-            for text, body in zip(_SAMPLES, bodies, strict=True)
-            if column.min_bytes <= len(text.encode()) <= column.max_bytes
-        ]
+        lengths = {text: text_bytes(text) for text in _SAMPLES}
+        samples = [text for text in _SAMPLES if column.min_bytes <= lengths[text] <= column.max_bytes]
+        words = [before + json.dumps(text, ensure_ascii=False)[1:].encode() + after[1:] for text in samples]
         head = common_head(words, len(before), self.tokenizer, self._vocabulary)
-        rest = before[len(self._vocabulary.text(head)) :]
-        root = add_free_text(nodes, self._vocabulary, rest, after, column, subject)
-        lifted = nodes.automaton(nodes.union(literals, nodes.add_path(head, root)), exact=False)
-        for word, ids in zip(words, self._encode(_texts(words), subject), strict=True):
+        encoded = self._encode(_texts(words), subject)
+        # A literal in quotes is one of the texts: it needs room, and no words of its own.
+        quoted = [text for text, _ in form.literals if text.startswith('"')]
+        literals = [text for text in literal_texts(form) if not text.startswith(before.decode())]
+        lifted = self._frame(
+            before[len(self._vocabulary.text(head)) :], after, column.min_bytes == 0
+        ).automaton(
+            head,
+            self._encode(literals, subject),
+            max(column.max_bytes, *(len(text.encode()) - 2 for text in ['""', *quoted])),
+            {ids[len(head)] for ids in encoded},
+            subject,
+        )
+        for word, ids in zip(words, encoded, strict=True):
             if not lifted.accepts(ids):
                 raise HarmonicError(
                     f"{subject}: {word.decode()!r} cannot be put together from the tokens of this tokenizer. "
                     "Leave the column out, or use a base model with another tokenizer."
                 )
         return lifted
+
+    def _frame(self, opening: bytes, closing: bytes, can_be_empty: bool) -> FreeText:
+        """Free text in a frame: found once, for columns of all lengths."""
+        key = (opening, closing, can_be_empty)
+        if key not in self._frames:
+            self._frames[key] = FreeText(self._vocabulary, *key)
+        return self._frames[key]
 
     def _find_problem(self, nodes: TokenNodes, root: int, automaton: ByteAutomaton) -> str | None:
         """What goes wrong when words and drawn ids go through the tokenizer; None if nothing does."""

@@ -1,8 +1,8 @@
 """Random numbers by key: the same (seed, row, attempt, step, token) gives the same number on every machine.
 
-What enters is integers; what leaves is Gumbel noise. A counter-based generator has no state, so neither the number of
-processes, nor the order in which slots finish, nor an interruption can change a table. The mixer is splitmix64 (Steele,
-Lea and Flood 2014), written in signed 64-bit arithmetic, which wraps alike on every device.
+What enters is integers; what leaves is uniform or Gumbel noise. A counter-based generator has no state, so neither the
+number of processes, nor the order in which slots finish, nor an interruption can change a table. The mixer is
+splitmix64 (Steele, Lea and Flood 2014), written in signed 64-bit arithmetic, which wraps alike on every device.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from torch import Tensor
 
 def gumbel(seed: int, rows: Tensor, attempts: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
     """Standard Gumbel noise, float64 [n, k], for tokens int64 [n, k] and keys int64 [n]."""
+    return -torch.log(-torch.log(uniform(seed, rows, attempts, steps, tokens)))
+
+
+def uniform(seed: int, rows: Tensor, attempts: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
+    """Uniform noise inside (0, 1), float64 [n, k], for tokens int64 [n, k] and keys int64 [n]."""
     key = _mix(torch.full_like(rows, _signed(seed)))
     for part in (rows, attempts, steps):
         key = _mix(key ^ part)
     bits = _mix(key.unsqueeze(1) ^ tokens)
-    # 53 bits, shifted half a step off zero: the logarithms below are always finite.
-    uniform = (_shift(bits, 11).double() + 0.5) * 2.0**-53
-    return -torch.log(-torch.log(uniform))
+    # 53 bits, shifted half a step off zero: logarithms of it are always finite.
+    return (_shift(bits, 11).double() + 0.5) * 2.0**-53
 
 
 def _mix(x: Tensor) -> Tensor:

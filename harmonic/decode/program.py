@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harmonic.decode.automaton import NONE, TokenAutomaton, fixed
+from harmonic.decode.automaton import NONE, TokenAutomaton, fixed, open_states
 from harmonic.errors import HarmonicError
 
 
@@ -26,7 +27,8 @@ class RowProgram:
 
     indptr: int32 [n_states + 1]; tokens, targets: int32 [n_edges], tokens sorted within a state; forced: int32
     [n_states], the id of a state's only edge, else -1; segment: int32 [n_states], the segment being read (-1 in the
-    opening, the number of segments in the closing); longest: the longest row in tokens.
+    opening, the number of segments in the closing); longest: the longest row in tokens; costs: int32 [n_edges], None
+    where all are 0; limits: int32 [n_states], what may be spent in a state's segment.
     """
 
     indptr: NDArray[np.int32]
@@ -38,21 +40,42 @@ class RowProgram:
     end: int
     longest: int
     exact: bool
+    costs: NDArray[np.int32] | None
+    limits: NDArray[np.int32]
 
     @property
     def n_states(self) -> int:
         return len(self.forced)
 
-    def edges(self, state: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def edges(self, state: int, spent: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The ids allowed in a state, sorted, and the states after them."""
         span = slice(self.indptr[state], self.indptr[state + 1])
-        return self.tokens[span], self.targets[span]
+        tokens, targets = self.tokens[span], self.targets[span]
+        if self.costs is None:
+            return tokens, targets
+        fits = self._spent(state, targets, spent) + self.costs[span] <= self.limits[targets]
+        return tokens[fits], targets[fits]
 
-    def step(self, state: int, token: int) -> int:
-        """The state after one id, -1 where it is not allowed."""
-        tokens, targets = self.edges(state)
+    def step(self, state: int, token: int, spent: int = 0) -> tuple[int, int]:
+        """(state, spent) after one id; state -1 where it is not allowed."""
+        first = int(self.indptr[state])
+        tokens = self.tokens[first : self.indptr[state + 1]]
         at = int(np.searchsorted(tokens, token))
-        return int(targets[at]) if at < len(tokens) and tokens[at] == token else NONE
+        if at == len(tokens) or tokens[at] != token:
+            return NONE, spent
+        target = self.targets[first + at]
+        if self.costs is not None:
+            spent = int(self._spent(state, target, spent) + self.costs[first + at])
+        return (int(target) if spent <= self.limits[target] else NONE), spent
+
+    def _spent(self, state: int, targets: NDArray[np.int32], spent: int) -> NDArray[np.int64]:
+        """What counts already where an edge leads: nothing in a new segment."""
+        return np.where(self.segment[targets] == self.segment[state], spent, 0)
+
+    @cached_property
+    def is_open(self) -> NDArray[np.bool_]:
+        """bool [n_states]: whether free text may go on from a state: nearly the whole vocabulary is allowed there."""
+        return open_states(self.indptr, self.costs)
 
     def forced_run(self, state: int) -> tuple[list[int], int]:
         """The ids that must follow a state, and the first state after them that leaves a choice, or `end`."""
@@ -128,38 +151,53 @@ def chain(
         for number, (part, following) in enumerate(pairwise(parts))
     ]
     last = parts[-1]
-    linked.append((np.diff(last.indptr), last.tokens, last.targets + bases[-2]))
+    linked.append(_Links(np.diff(last.indptr), last.tokens, last.targets + bases[-2], _costs(last)))
     # Each part but the first leaves out its start's row; its start's edges stand with the ends before it.
-    rows = [linked[0], *(_without_start(*link) for link in linked[1:])]
-    degrees, tokens, targets = (np.concatenate(column).astype(np.int32) for column in zip(*rows, strict=True))
+    rows = [linked[0], *(_without_start(links) for links in linked[1:])]
+    degrees, tokens, targets, costs = (
+        np.concatenate(column).astype(np.int32) for column in zip(*rows, strict=True)
+    )
     indptr = np.append(0, np.cumsum(degrees)).astype(np.int32)
-    forced = np.where(degrees == 1, np.append(tokens, NONE)[indptr[:-1]], NONE).astype(np.int32)
+    # Free text is never forced: what it may still spend is not known here.
+    is_forced = (degrees == 1) & (np.append(costs, 0)[indptr[:-1]] == 0)
     sizes = [part.n_states - (number > 0) for number, part in enumerate(parts)]
     return RowProgram(
         indptr=indptr,
         tokens=tokens,
         targets=targets,
-        forced=forced,
+        forced=np.where(is_forced, np.append(tokens, NONE)[indptr[:-1]], NONE).astype(np.int32),
         segment=np.repeat(np.arange(first, first + len(parts)), sizes).astype(np.int32),
         start=0,
         end=len(degrees) - 1,
         longest=sum(part.longest for part in parts),
         exact=all(part.exact for part in parts),
+        costs=costs if costs.any() else None,
+        limits=np.repeat([part.limit for part in parts], sizes).astype(np.int32),
     )
+
+
+class _Links(NamedTuple):
+    """The edges of a part, by state."""
+
+    degrees: NDArray[np.int32]
+    tokens: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    costs: NDArray[np.int32]
 
 
 def _link(
     part: TokenAutomaton, following: TokenAutomaton, base: int, next_base: int, labels: Sequence[str]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """(degrees, tokens, targets) of a part, its ends offering the edges of the next part's start."""
-    tokens, targets = following.edges(0)
-    targets = targets + next_base
+) -> _Links:
+    """The edges of a part, its ends offering those of the next part's start."""
+    begin = slice(0, following.indptr[1])
+    tokens, targets = following.tokens[begin], following.targets[begin] + next_base
+    costs = _costs(following)[begin]
     ends = np.flatnonzero(part.accepting)
     degrees = np.diff(part.indptr)
     # Where the new edges of each end go to stay sorted among its own.
     places = []
     for end in ends.tolist():
-        own, _ = part.edges(end)
+        own = part.tokens[part.indptr[end] : part.indptr[end + 1]]
         at = np.searchsorted(own, tokens)
         if len(own) and (own[np.minimum(at, len(own) - 1)] == tokens).any():
             raise HarmonicError(
@@ -169,15 +207,19 @@ def _link(
         places.append(part.indptr[end] + at)
     degrees[ends] += len(tokens)
     where = np.concatenate(places)
-    return (
+    return _Links(
         degrees,
         np.insert(part.tokens, where, np.tile(tokens, len(ends))),
         np.insert(part.targets + base, where, np.tile(targets, len(ends))),
+        np.insert(_costs(part), where, np.tile(costs, len(ends))),
     )
 
 
-def _without_start(
-    degrees: NDArray[np.int32], tokens: NDArray[np.int32], targets: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+def _without_start(links: _Links) -> _Links:
     """A part without the row of its first state."""
-    return degrees[1:], tokens[degrees[0] :], targets[degrees[0] :]
+    first = links.degrees[0]
+    return _Links(links.degrees[1:], links.tokens[first:], links.targets[first:], links.costs[first:])
+
+
+def _costs(part: TokenAutomaton) -> NDArray[np.int32]:
+    return np.zeros(len(part.tokens), dtype=np.int32) if part.costs is None else part.costs

@@ -8,25 +8,38 @@ chained from them on demand, so shuffled orders cost no new compile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from harmonic.decode.automaton import TokenAutomaton
 from harmonic.decode.cache import Reader
-from harmonic.decode.engine import Choice, Engine, Job, Usage
+from harmonic.decode.canonical import Canonical
+from harmonic.decode.choice import Choice
+from harmonic.decode.chooser import Chooser
+from harmonic.decode.conditions import Conditions, arranged
+from harmonic.decode.engine import Engine
+from harmonic.decode.head import Heads
 from harmonic.decode.lift import compiler_for
 from harmonic.decode.program import RowProgram, chain
+from harmonic.decode.score import Passage, RowScore, score
+from harmonic.decode.slot import Job, Slot, Usage
 from harmonic.errors import HarmonicError
 from harmonic.prompt.instructions import Instruction, write_instruction
 from harmonic.prompt.rows import Codec, Reject
 from harmonic.prompt.tokens import TextTokenizer
-from harmonic.table.schema import Row
+from harmonic.table.rules import Rules
+from harmonic.table.schema import Column, Row
+
+
+MAX_ATTEMPTS = 400
+"""Draws of one row: rules that one row in a hundred keeps are met by all but one row in fifty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,8 @@ class Prompt:
     first_row: int
     """The number of its first row: rows are numbered over the whole table, and noise is keyed by them."""
     n_rows: int
+    conditions: Conditions = ()
+    """What its rows stand under; the columns of given cells are the first of its order."""
 
 
 @dataclass(slots=True)
@@ -47,8 +62,8 @@ class Draw:
     rows: dict[int, Row] = field(default_factory=dict)
     rejects: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
-    strange: int = 0
-    """Rows whose text the tokenizer itself would have written in other ids (free text only)."""
+    log_probs: dict[int, float] = field(default_factory=dict)
+    """By row number: the natural logarithm of a row's probability under the mask, at temperature 1."""
     longest: int = 0
     """The most tokens that a row took."""
 
@@ -61,16 +76,50 @@ class Grammar:
         self.tokenizer = tokenizer
         self._open = tokenizer.encode(codec.row_open) if codec.row_open else []
         self._close = tokenizer.encode_ending(codec.row_close)
-        self.program = lru_cache(maxsize=256)(self._chain)
+        self._program = lru_cache(maxsize=256)(self._chain)
 
-    def segment(self, index: int, last: bool) -> TokenAutomaton:
-        """The automaton of a modelled column's segment."""
-        return compiler_for(self.tokenizer).segment(self.codec.form(index, last), self.codec.columns[index])
+    def segment(self, index: int, last: bool, column: Column | None = None) -> TokenAutomaton:
+        """The automaton of a modelled column's segment; of what is left of it where `column` is narrowed."""
+        compiler = compiler_for(self.tokenizer)
+        if column is None:
+            return compiler.segment(self.codec.form(index, last), self.codec.columns[index])
+        return compiler.segment(self.codec.narrowed_form(index, last, column), column)
 
-    def _chain(self, order: tuple[int, ...]) -> RowProgram:
-        segments = [self.segment(index, place == len(order) - 1) for place, index in enumerate(order)]
+    def program(self, order: tuple[int, ...], conditions: Conditions = ()) -> RowProgram:
+        """The program of rows whose columns stand in `order`, after their given cells, which come first.
+
+        One program serves whatever is given: rows that differ in given cells alone need no new one.
+        """
+        n_given = sum(condition.is_given for condition in conditions)
+        narrowed = tuple(condition for condition in conditions if not condition.is_given)
+        return self._program(order[n_given:], n_given > 0, narrowed)
+
+    def prefix(self, order: tuple[int, ...], conditions: Conditions) -> list[int]:
+        """The ids of a row's opening and given cells; empty where none is given: the program opens the row then.
+
+        Raises HarmonicError where the tokenizer changes a given text.
+        """
+        cells = {condition.place: condition.cell for condition in conditions if condition.is_given}
+        if not cells:
+            return []
+        given, last = order[: len(cells)], len(order) - 1
+        texts = [self.codec.encode_cell(index, cells[index], at == last) for at, index in enumerate(given)]
+        encoded = self.tokenizer.encode_batch(texts)
+        for index, text, ids in zip(given, texts, encoded, strict=True):
+            if self.tokenizer.decode(ids) != text:
+                raise HarmonicError(
+                    f"Column {self.codec.columns[index].label!r}: the given {cells[index]!r} comes out of this "
+                    f"tokenizer as {self.tokenizer.decode(ids)!r}. Give a text in characters that it keeps."
+                )
+        return [*self._open, *(token for ids in encoded for token in ids)]
+
+    def _chain(self, order: tuple[int, ...], is_begun: bool, narrowed: Conditions) -> RowProgram:
+        left = {condition.place: condition.column for condition in narrowed}
+        segments = [
+            self.segment(index, place == len(order) - 1, left.get(index)) for place, index in enumerate(order)
+        ]
         names = [self.codec.columns[index].label for index in order]
-        return chain(segments, self._close, self._open, names)
+        return chain(segments, self._close, [] if is_begun else self._open, names)
 
     @cached_property
     def longest(self) -> int:
@@ -83,18 +132,34 @@ class Grammar:
         return len(self._open) + segments + len(self._close)
 
     @cached_property
-    def alphabet(self) -> torch.Tensor:
-        """The sorted ids, int64 [u], that a choice can ever fall on."""
-        parts = [
-            self.segment(i, last).tokens for i in range(len(self.codec.columns)) for last in (False, True)
-        ]
-        return torch.from_numpy(np.unique(np.concatenate([*parts, self._close])).astype(np.int64))
+    def alphabet(self) -> Alphabet:
+        """The ids that a choice can ever fall on."""
+        closed, every = [np.array(self._close)], [np.array(self._close)]
+        for index in range(len(self.codec.columns)):
+            for last in (False, True):
+                segment = self.segment(index, last)
+                is_open = np.repeat(segment.is_open, np.diff(segment.indptr))
+                closed.append(segment.tokens[~is_open])
+                every.append(segment.tokens)
+        ids, all_ids = (np.unique(np.concatenate(parts)).astype(np.int64) for parts in (closed, every))
+        open_ids = torch.from_numpy(all_ids) if len(all_ids) > len(ids) else None
+        return Alphabet(torch.from_numpy(ids), open_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """Sorted ids, int64 [u]: those of ordinary choices, and those of all choices where there is free text."""
+
+    closed: Tensor
+    open: Tensor | None
 
 
 class Sampler:
     """Draws rows from one model under one grammar.
 
-    max_attempts bounds how often a context is drawn anew because one of its rows was rejected; beyond it, an error.
+    max_attempts bounds how often one row is drawn because it was rejected; beyond it, an error. exact: whether rows
+    follow the model's own distribution over valid rows, at the price of rejections, or that of its choices under the
+    mask.
     """
 
     def __init__(
@@ -105,22 +170,42 @@ class Sampler:
         context_length: int,
         slots: int = 64,
         choice: Choice | None = None,
-        max_attempts: int = 10,
+        exact: bool = False,
+        max_attempts: int = MAX_ATTEMPTS,
+        rules: Rules | None = None,
     ) -> None:
         self.model = model
         self.grammar = grammar
         self.context_length = context_length
         self.slots = slots
         self.choice = choice or Choice()
+        self.exact = exact
         self.max_attempts = max_attempts
+        self.rules = rules
+        if exact and (self.choice.top_k or self.choice.top_p < 1):
+            raise HarmonicError(
+                f"[sample] exact: top_k {self.choice.top_k} and top_p {self.choice.top_p} cut the distribution that "
+                "exact mode keeps. Set top_k = 0 and top_p = 1.0, or exact = false."
+            )
 
     def prompt(
-        self, examples: Sequence[Row], order: tuple[int, ...], *, first_row: int, n_rows: int
+        self,
+        examples: Sequence[Row],
+        order: tuple[int, ...],
+        *,
+        first_row: int,
+        n_rows: int,
+        conditions: Conditions = (),
+        asked: int | None = None,
     ) -> Prompt:
-        """The context that shows `examples` and asks for rows first_row ... first_row + n_rows - 1."""
-        return Prompt(
-            write_instruction(self.grammar.codec, examples, n_rows, order), order, first_row, n_rows
-        )
+        """The context that shows `examples` and gives rows first_row ... first_row + n_rows - 1.
+
+        order: conditioned columns are moved to its front. asked: how many rows its text asks for, where it is to give
+        fewer of them (training asked for as many); None = n_rows.
+        """
+        order = arranged(order, conditions)
+        instruction = write_instruction(self.grammar.codec, examples, asked or n_rows, order)
+        return Prompt(instruction, order, first_row, n_rows, conditions)
 
     def draw(
         self, prompts: Iterable[Prompt], *, seed: int, progress: Callable[[int], None] | None = None
@@ -129,42 +214,94 @@ class Sampler:
         draw = Draw()
         self.model.eval()
         engine = self._engine(seed)
-        waiting: list[Job] = []
         by_row: dict[int, Prompt] = {}
-        jobs = self._jobs(prompts, by_row)
-        shared, jobs = self._shared(jobs)
-        for attempt in range(self.max_attempts):
-            failed: list[Job] = []
-            for job, ids in engine.run(waiting if attempt else jobs, shared):
-                rows = self._parse(by_row[job.first_row], ids, draw)
-                if rows is None:
-                    failed.append(replace(job, attempt=attempt + 1))
-                    continue
-                del by_row[job.first_row]
-                draw.rows.update(enumerate(rows, start=job.first_row))
-                if progress is not None:
-                    progress(len(draw.rows))
-            waiting = sorted(failed, key=lambda job: job.first_row)
-            if not waiting:
-                draw.usage.add(engine.usage)
-                return draw
-        raise HarmonicError(
-            f"Row {waiting[0].first_row}: {self.max_attempts} draws of its context were all rejected "
-            f"({', '.join(f'{reason} {count}' for reason, count in draw.rejects.most_common())}). "
-            "Raise [sample] max_attempts, or loosen the rule or column named here."
-        )
+        shared, jobs = self._shared(self._jobs(prompts, by_row))
+        for job, rows in engine.run(jobs, shared, partial(self._judge, by_row, draw)):
+            del by_row[job.first_row]
+            for number, row in enumerate(rows, start=job.first_row):
+                draw.log_probs[number] = row.log_prob
+                draw.longest = max(draw.longest, len(row.ids))
+            if progress is not None:
+                progress(len(draw.log_probs))
+        draw.usage.add(engine.usage)
+        return draw
+
+    def score(self, prompts: Sequence[Prompt], rows: Mapping[int, Row]) -> dict[int, RowScore]:
+        """How probable rows are, by row number, in the contexts of these prompts: no choice is made.
+
+        Of the rows of one prompt each is scored after those before it, and given cells are no part of the score.
+        Raises HarmonicError where a row's number is not among `rows` or a cell cannot stand in its column.
+        """
+        passages = [self._passage(prompt, rows) for prompt in prompts]
+        scored = score(self.model, passages)
+        return {
+            prompt.first_row + place: found
+            for prompt, scores in zip(prompts, scored, strict=True)
+            for place, found in enumerate(scores)
+        }
+
+    def _passage(self, prompt: Prompt, rows: Mapping[int, Row]) -> Passage:
+        grammar, numbers = self.grammar, range(prompt.first_row, prompt.first_row + prompt.n_rows)
+        if absent := [number for number in numbers if number not in rows]:
+            raise HarmonicError(
+                f"Row {absent[0]}: its context is scored without it. Give all rows of a context."
+            )
+        texts = [grammar.codec.encode_row(rows[number], prompt.order) for number in numbers]
+        ids = [
+            token for piece in grammar.tokenizer.encode_prompt(prompt.instruction.parts) for token in piece
+        ]
+        n_given = len(grammar.prefix(prompt.order, prompt.conditions))
+        program = grammar.program(prompt.order, prompt.conditions)
+        return Passage(ids, grammar.tokenizer.encode_batch(texts), program, [n_given] * len(texts))
 
     def _engine(self, seed: int) -> Engine:
+        reader = Reader(self.model, self.slots, self.context_length)
         alphabet = self.grammar.alphabet
-        reader = Reader(self.model, self.slots, self.context_length, alphabet)
-        return Engine(reader, alphabet.to(reader.device), n_slots=self.slots, choice=self.choice, seed=seed)
+        chooser = Chooser(
+            Heads(self.model, alphabet.closed, alphabet.open),
+            reader.device,
+            choice=self.choice,
+            seed=seed,
+            canonical=Canonical(self.grammar.tokenizer),
+            weighs=self.exact,
+        )
+        return Engine(reader, chooser, n_slots=self.slots)
+
+    def _judge(self, by_row: dict[int, Prompt], draw: Draw, slot: Slot, flaw: str | None) -> bool:
+        """Takes a row into the draw, or counts why not. Raises HarmonicError if that happens too often."""
+        flaw = flaw or self._take(by_row[slot.job.first_row], draw, slot)
+        if flaw is None:
+            return True
+        draw.rejects[flaw] += 1
+        if slot.attempt + 1 >= self.max_attempts:
+            raise HarmonicError(
+                f"Row {slot.number}: {self.max_attempts} draws of it were all rejected "
+                f"({', '.join(f'{reason}: {count}' for reason, count in draw.rejects.most_common())}). "
+                "Raise [sample] max_attempts, or loosen the rule or column named here."
+            )
+        return False
+
+    def _take(self, prompt: Prompt, draw: Draw, slot: Slot) -> str | None:
+        """Takes a finished row into the draw, if it is a valid one; else says why not."""
+        tokenizer = self.grammar.tokenizer
+        text = tokenizer.decode(slot.row)
+        if not slot.job.program.exact and tokenizer.encode(text) != slot.row:
+            return "not as the tokenizer writes it"
+        row = self.grammar.codec.parse_row(text, prompt.order)
+        if isinstance(row, Reject):
+            return row.reason
+        broken = None if self.rules is None else self.rules.broken(row)
+        if broken is None:
+            draw.rows[slot.number] = row
+        return broken
 
     def _jobs(self, prompts: Iterable[Prompt], by_row: dict[int, Prompt]) -> Iterator[Job]:
         for prompt in prompts:
-            program = self.grammar.program(prompt.order)
+            program = self.grammar.program(prompt.order, prompt.conditions)
+            prefix = self.grammar.prefix(prompt.order, prompt.conditions)
             pieces = self.grammar.tokenizer.encode_prompt(prompt.instruction.parts)
             ids = [token for piece in pieces for token in piece]
-            most = len(ids) + prompt.n_rows * program.longest
+            most = len(ids) + prompt.n_rows * (len(prefix) + program.longest)
             if most > self.context_length:
                 raise HarmonicError(
                     f"Row {prompt.first_row}: its prompt has {len(ids)} tokens and {prompt.n_rows} rows may take "
@@ -172,7 +309,8 @@ class Sampler:
                     "for fewer rows in [prompt]."
                 )
             by_row[prompt.first_row] = prompt
-            yield Job(ids, program, prompt.first_row, prompt.n_rows)
+            prefixes = (prefix,) * prompt.n_rows if prefix else ()
+            yield Job(ids, program, prompt.first_row, prompt.n_rows, prefixes)
 
     def _shared(self, jobs: Iterator[Job]) -> tuple[list[int], Iterator[Job]]:
         """What the first jobs' prompts have in common, and all the jobs."""
@@ -184,17 +322,6 @@ class Sampler:
             while n_shared < limit and len({prompt[n_shared] for prompt in prompts}) == 1:
                 n_shared += 1
         return prompts[0][:n_shared] if prompts else [], _chained(first, jobs)
-
-    def _parse(self, prompt: Prompt, ids: list[list[int]], draw: Draw) -> list[Row] | None:
-        """The rows of a finished context; None if one is rejected, which is counted."""
-        tokenizer, codec = self.grammar.tokenizer, self.grammar.codec
-        texts = [tokenizer.decode(row) for row in ids]
-        draw.longest = max(draw.longest, *map(len, ids))
-        draw.strange += sum(own != row for own, row in zip(tokenizer.encode_batch(texts), ids, strict=True))
-        parsed = [codec.parse_row(text, prompt.order) for text in texts]
-        rejects = [row for row in parsed if isinstance(row, Reject)]
-        draw.rejects.update(reject.reason for reject in rejects)
-        return None if rejects else [row for row in parsed if not isinstance(row, Reject)]
 
 
 def _chained(first: list[Job], rest: Iterator[Job]) -> Iterator[Job]:

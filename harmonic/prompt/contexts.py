@@ -10,6 +10,7 @@ the published pairing: the five nearest rows in training, five random rows in sa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -75,9 +76,10 @@ class Contexts:
         self.neighbors = neighbors
         # Neighbours point into `rows`: rows from elsewhere cannot be grouped by them.
         self._related = law.related and asked is None and neighbors is not None
+        self._among = np.arange(len(self.asked))
         self._key = [seed, _STREAMS[purpose]]
         self._purpose = purpose
-        self._fixed = fixed_order(law, len(rows[0]) if rows else 0, target)
+        self._fixed = fixed_order(law, len(self.asked[0]) if self.asked else 0, target)
         twins: dict[Row, int] = {}
         self._twin = np.array([twins.setdefault(row, len(twins)) for row in rows], dtype=np.int64)
         self._asked_twin = np.array([twins.setdefault(row, len(twins)) for row in self.asked], dtype=np.int64)
@@ -86,11 +88,11 @@ class Contexts:
     @property
     def per_pass(self) -> int:
         """How many contexts ask for every row once."""
-        return -(-len(self.asked) // self._size)
+        return -(-len(self._among) // self._size)
 
     @property
     def _size(self) -> int:
-        return 1 if self.law.contexts == "paper" else min(self.law.rows, len(self.asked))
+        return 1 if self.law.contexts == "paper" else min(self.law.rows, len(self._among))
 
     def __getitem__(self, index: int) -> Context:
         visit, number = divmod(index, self.per_pass)
@@ -98,9 +100,21 @@ class Contexts:
         rng = np.random.default_rng([*self._key, 1, index])
         return Context(self._examples(members, rng), members, self._order(rng))
 
+    def only(self, among: NDArray[np.int64]) -> Contexts:
+        """Contexts that ask for some of the rows alone: int [n], their numbers."""
+        chosen = copy(self)
+        chosen._among = among
+        chosen._groups = lru_cache(maxsize=2)(chosen._make_groups)
+        return chosen
+
+    def around(self, member: int, number: int) -> Context:
+        """The context of one row asked for; it depends on `number`, and not on what else is asked for."""
+        rng = np.random.default_rng([*self._key, 2, number])
+        return Context(self._examples((member,), rng), (member,), self._order(rng))
+
     def _make_groups(self, visit: int) -> list[tuple[int, ...]]:
         rng = np.random.default_rng([*self._key, 0, visit])
-        order = rng.permutation(len(self.asked))
+        order = self._among[rng.permutation(len(self._among))]
         size = self._size
         if size == 1 or not self._related:
             return [tuple(order[at : at + size].tolist()) for at in range(0, len(order), size)]
@@ -111,7 +125,8 @@ class Contexts:
     ) -> list[tuple[int, ...]]:
         """Each group: an unvisited row, unvisited ones of its nearest, then unvisited rows at random."""
         assert self.neighbors is not None
-        free = np.ones(len(order), dtype=bool)
+        free = np.zeros(len(self.asked), dtype=bool)
+        free[order] = True
         waiting = iter(order.tolist())
         groups: list[tuple[int, ...]] = []
         left = len(order)

@@ -16,12 +16,13 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from harmonic.errors import HarmonicError
-from harmonic.table.schema import Column, Row, Schema
+from harmonic.table.schema import Column, Row, Schema, text_bytes
+from harmonic.table.steps import is_multiple
 
 Language = Literal["integer", "decimal", "datetime", "text"]
 CodecName = Literal["compact", "json", "paper"]
@@ -100,6 +101,22 @@ class Codec(ABC):
             self._forms[key] = self._make_form(index, self.columns[index], last)
             self._literals[key] = {cell: text for text, cell in self._forms[key].literals}
         return self._forms[key]
+
+    def narrowed_form(self, index: int, last: bool, column: Column) -> SegmentForm:
+        """`form` with what `column`, narrowed by a condition, leaves of its literals.
+
+        Levels of a number, date or text column are the only values that are left of it.
+        """
+        form, levels = self.form(index, last), set(column.levels)
+        literals = [
+            (text, cell)
+            for text, cell in form.literals
+            if (column.can_be_missing if cell is None else cell in levels)
+        ]
+        if form.language is not None and levels:
+            words = [(_quote(level) if form.quoted else level, level) for level in column.levels]
+            return replace(form, literals=(*literals, *words), language=None)
+        return replace(form, literals=tuple(literals))
 
     def encode_row(self, row: Row, order: Sequence[int]) -> str:
         """The row's text, its columns in `order` (indices into schema.modelled).
@@ -251,17 +268,18 @@ def codec_for(name: str, schema: Schema, legend_levels: int = LEGEND_LEVELS) -> 
 
 
 def admits(column: Column, word: str) -> bool:
-    """Whether a well-formed word lies within the bounds, places and length of an open column."""
+    """Whether a well-formed word lies within the bounds, places, step and length of an open column."""
     if column.kind in ("integer", "decimal"):
         places = len(word.partition(".")[2])
         low, high = Decimal(column.lower or "-Infinity"), Decimal(column.upper or "Infinity")
-        return places <= column.decimals and low <= Decimal(word) <= high and word != "-0"
+        fits = places <= column.decimals and low <= Decimal(word) <= high and word != "-0"
+        return fits and is_multiple(word, column.step)
     if column.kind == "datetime":
         # ISO texts of one resolution sort as the moments do.
         return (column.lower or word) <= word <= (column.upper or word)
     # A word that a CSV of this table reads as missing is no text of it.
     is_marker = word != "" and word in column.markers
-    return column.min_bytes <= len(word.encode()) <= column.max_bytes and not is_marker
+    return column.min_bytes <= text_bytes(word) <= column.max_bytes and not is_marker
 
 
 def _language(column: Column) -> Language | None:

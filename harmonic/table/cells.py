@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from harmonic.errors import HarmonicError
-from harmonic.table import identifiers, numbers
+from harmonic.table import identifiers, numbers, steps
 from harmonic.table.columns import decode_column, encode_column, encode_values
-from harmonic.table.schema import Column, Row, Schema
+from harmonic.table.schema import Column, Row, Schema, text_bytes
 
 __all__ = [
     "Problem",
@@ -29,6 +29,7 @@ __all__ = [
     "encode_values",
     "from_rows",
     "locate",
+    "misfit",
     "to_rows",
     "validate",
 ]
@@ -136,8 +137,9 @@ def locate(frame: pd.DataFrame, schema: Schema) -> dict[Hashable, int]:
 def validate(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     """Every cell of `frame` that may not stand under the schema, by column and row; an empty list if all may.
 
-    Read literally: a level the training rows do not have, a number beyond their bounds or with more decimals,
-    a missing cell where none is missing, a wrong constant. Unknown and absent columns are problems of row -1.
+    Read literally: a level the training rows do not have, a number beyond their bounds, with more decimals or off
+    their step, a missing cell where none is missing, a wrong constant. Unknown and absent columns are problems of
+    row -1.
     """
     names = list(frame.columns)
     if len({*names}) < len(names):
@@ -163,7 +165,7 @@ def _column_problems(series: pd.Series, column: Column) -> list[Problem]:
     codes, texts, errors = encode_values(series, exact)
     wrong = {code: problem for code, (_, problem) in errors.items()}
     for code, text in enumerate(texts):
-        if text is not None and (problem := _misfit(text, column)):
+        if text is not None and (problem := misfit(text, column)):
             wrong[code] = problem
     if _missing_is_wrong(column):
         wrong[-1] = "is missing, which the training rows never are"
@@ -175,7 +177,7 @@ def _missing_is_wrong(column: Column) -> bool:
     return bool(column.levels) if column.kind == "constant" else not column.can_be_missing
 
 
-def _misfit(text: str, column: Column) -> str:
+def misfit(text: str, column: Column) -> str:
     """Why a canonical text may not stand in its column; "" if it may."""
     if column.kind == "identifier":
         return ""
@@ -189,7 +191,7 @@ def _misfit(text: str, column: Column) -> str:
 
 
 def _text_misfit(text: str, column: Column) -> str:
-    n_bytes = len(text.encode())
+    n_bytes = text_bytes(text)
     if n_bytes > column.max_bytes:
         return f"is longer than {column.max_bytes} bytes"
     return "is empty, which no training row is" if n_bytes < column.min_bytes else ""
@@ -200,7 +202,9 @@ def _number_misfit(text: str, column: Column) -> str:
     if numbers.places(text) > allowed:
         return f"has more than {allowed} decimal places"
     lower, upper = Decimal(column.lower or text), Decimal(column.upper or text)
-    return "" if lower <= number <= upper else _beyond(column)
+    if not lower <= number <= upper:
+        return _beyond(column)
+    return "" if steps.is_multiple(text, column.step) else f"is no multiple of {column.step}"
 
 
 def _beyond(column: Column) -> str:

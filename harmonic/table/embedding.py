@@ -33,8 +33,10 @@ class Embedding(Protocol):
     def points(self, cells: Cells) -> list[np.ndarray]:
         """One array a column of what the distance needs of these rows."""
 
-    def distances(self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice) -> np.ndarray:
-        """[rows of the chunk, training rows]: distances in any unit."""
+    def distances(
+        self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice, are_complete: bool = True
+    ) -> np.ndarray:
+        """[rows of the chunk, training rows]: distances in any unit; missing cells of rows not complete are unknown."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class RankAxis:
         ranks = mid_ranks(self.keys, _keys(texts, self.is_date))
         return np.round(ranks * self.scale)
 
+    def absent(self, points: np.ndarray) -> np.ndarray:
+        return np.isnan(points)
+
 
 @dataclass(frozen=True)
 class LevelAxis:
@@ -64,6 +69,9 @@ class LevelAxis:
     def points(self, texts: np.ndarray) -> np.ndarray:
         kind = np.int16 if len(self.codes) < 2**15 else np.int32
         return np.array([self.codes.get(text, -1) for text in texts], dtype=kind)
+
+    def absent(self, points: np.ndarray) -> np.ndarray:
+        return points == self.codes[None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,9 @@ class RankEmbedding:
         points = [axis.points(cells[axis.name]) for axis in self.axes]
         return [point.astype(self.precision) if point.dtype.kind == "f" else point for point in points]
 
-    def distances(self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice) -> np.ndarray:
+    def distances(
+        self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice, are_complete: bool = True
+    ) -> np.ndarray:
         n_train = len(train[0]) if train else 0
         n_rows = chunk.stop - chunk.start
         block = np.zeros((n_rows, n_train), dtype=self.precision)
@@ -89,6 +99,8 @@ class RankEmbedding:
             out = step[:, : tile.stop - tile.start]
             for axis, query, points in zip(self.axes, queries, train, strict=True):
                 _measure(axis, query[chunk, None], points[tile], out)
+                if not are_complete:
+                    out[axis.absent(query[chunk])] = 0.0
                 block[:, tile] += out
         return block
 
@@ -197,7 +209,9 @@ class PublishedEmbedding:
         named = np.array(["nan" if text is None else text for text in texts], dtype=object)
         return np.searchsorted(np.array(self.levels[column.name], dtype=object), named).astype(np.float64)
 
-    def distances(self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice) -> np.ndarray:
+    def distances(
+        self, queries: list[np.ndarray], train: list[np.ndarray], chunk: slice, are_complete: bool = True
+    ) -> np.ndarray:
         return cdist(queries[0][chunk], train[0], "sqeuclidean")
 
 

@@ -37,8 +37,8 @@ def infer_schema(
 ) -> Schema:
     """The schema of `frame`: kinds, dtypes, levels and bounds, each inference a sentence in `decisions`.
 
-    `overrides` declares facts column by column: kind, levels, lower, upper, decimals, resolution, pattern,
-    label. Raises HarmonicError for doubled names, an empty table, an unknown target or override, infinities.
+    `overrides` declares facts column by column: kind, levels, lower, upper, decimals, step, resolution,
+    pattern, label. Raises HarmonicError for doubled names, an empty table, an unknown target or override, infinities.
     """
     policy = policy or Policy()
     overrides = overrides or {}
@@ -101,7 +101,7 @@ def _printable(name: Hashable) -> str:
 
 
 def observe(schema: Schema, train: pd.DataFrame, policy: Policy | None = None) -> Schema:
-    """The same kinds with levels, bounds, missing shares and decimals of the training rows only.
+    """The same kinds with levels, bounds, steps, missing shares and decimals of the training rows only.
 
     Rare levels and extremes are kept, grouped or rounded as `policy` says, and each such choice is added to
     `decisions`. A column without a value in `train` becomes a constant. What was declared stays as declared.

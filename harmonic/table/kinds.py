@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from harmonic.errors import HarmonicError
-from harmonic.table import columns, dates, dtypes, identifiers, numbers
+from harmonic.table import columns, dates, dtypes, identifiers, numbers, steps
 from harmonic.table.policy import Policy
 from harmonic.table.schema import KINDS, Column
 
@@ -38,6 +38,7 @@ OVERRIDES = (
     "lower",
     "upper",
     "decimals",
+    "step",
     "resolution",
     "pattern",
     "label",
@@ -161,7 +162,7 @@ def infer_column(facts: Facts, policy: Policy) -> tuple[Column, str]:
     kind, reason, extra = _decide(facts, policy)
     chosen = {key: facts.declared[key] for key in _PLAIN_OVERRIDES if key in facts.declared}
     fields: Any = {**base, **extra, **chosen, "kind": kind}
-    column = _canonical(Column(**fields), facts.declared)
+    column = steps.declared(_canonical(Column(**fields), facts.declared), facts.declared)
     if kind not in _HOLDS or facts.family not in _HOLDS[kind]:
         raise HarmonicError(
             f"Column {facts.name!r}: kind {kind!r} was declared, but dtype {column.dtype!r} cannot hold it. "

@@ -9,7 +9,7 @@ number of rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +26,8 @@ from harmonic.table.schema import Row, Schema
 
 POOL_STREAM = 103
 """Name of the random stream that the pool of large tables is drawn from."""
+TIES_STREAM = 104
+"""Name of the random stream by which the ties of incomplete rows go."""
 _BLOCK_CELLS = 4_000_000
 """Distances that a thread holds at once: 16 or 32 MB."""
 _MOST_THREADS = 8
@@ -130,20 +132,38 @@ class Neighbors:
                 found[chunk] = nearest
         return found
 
+    def near_incomplete(self, frame: pd.DataFrame, numbers: Sequence[int], k: int = 5) -> np.ndarray:
+        """`kneighbors` of rows whose missing cells are unknown: int64 [n, k].
+
+        Unknown cells take no part in a distance (in the published one they do, as it fills them), an unknown class is
+        any class, and ties, of which there are many where little is known, go by chance: `numbers` are the rows' own,
+        by which chance is keyed.
+        """
+        queries = self._ready(_cells(frame, self.schema))
+        found = np.full((len(frame), k), -1, dtype=np.int64)
+        for row, number in enumerate(numbers):
+            block = self._block(queries, slice(row, row + 1), are_complete=False)
+            order = np.random.default_rng([self.seed, TIES_STREAM, number]).permutation(len(self.pool_))
+            places = nearest_of(block[:, order], k)[0]
+            found[row] = np.where(places < 0, -1, self.pool_[order[places]])
+        return found
+
     def _near(self, queries: _Rows, chunk: slice, k: int) -> np.ndarray:
         """Positions in the training frame for a chunk of queries."""
         block = self._block(queries, chunk)
         places = nearest_of(block, k)
         return np.where(places < 0, -1, self.pool_[places])
 
-    def _block(self, queries: _Rows, chunk: slice) -> np.ndarray:
+    def _block(self, queries: _Rows, chunk: slice, are_complete: bool = True) -> np.ndarray:
         """Distances of a chunk, infinite where a row may be no neighbour."""
         if not self._pooled.points:
             block = np.zeros((chunk.stop - chunk.start, len(self.pool_)), dtype=np.float32)
         else:
-            block = self.embedding_.distances(queries.points, self._pooled.points, chunk)
+            block = self.embedding_.distances(queries.points, self._pooled.points, chunk, are_complete)
         if queries.classes is not None and self._pooled.classes is not None:
-            block[queries.classes[chunk, None] != self._pooled.classes] = np.inf
+            classes = queries.classes[chunk, None]
+            # Codes below 0 are no class of the training rows.
+            block[(classes != self._pooled.classes) & (are_complete | (classes >= 0))] = np.inf
         block[self._twin_places(queries.twins[chunk])] = np.inf
         return block
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ LONGEST_NUMBER = 32
 MOST_DECIMALS = 340
 """More decimal places than any float shows."""
 _MEDIAN_DIGITS = 4
+_EXACT = Context(prec=5000)
 
 
 def shortest(value: float | np.floating[Any]) -> str:
@@ -88,7 +89,10 @@ def decimal_text(value: Any, decimals: int | None) -> str:
     if isinstance(number, int):
         return str(number)
     if isinstance(number, Decimal):
-        return plain(number if decimals is None else round(number, decimals))
+        text = plain(number)
+        if decimals is None or places(text) <= decimals:
+            return text
+        return plain(number.quantize(Decimal(1).scaleb(-decimals), context=_EXACT))
     return shortest(number) if decimals is None else rounded(number, decimals)
 
 

@@ -1,4 +1,4 @@
-"""Levels, bounds, missing shares and decimals of one column, read from the rows that may be learnt from.
+"""Levels, bounds, steps, missing shares and decimals of one column, read from the rows that may be learnt from.
 
 A Column and its training cells enter; the same Column with what these cells show leaves, together with the
 sentences that say what was kept, grouped or rounded. What a person declared is never replaced.
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from harmonic.errors import HarmonicError
-from harmonic.table import columns, dates, dtypes, numbers
+from harmonic.table import columns, dates, dtypes, numbers, steps
 from harmonic.table.policy import Policy
-from harmonic.table.schema import Column
+from harmonic.table.schema import Column, text_bytes
 
 OTHER = "other"
 
@@ -46,7 +46,7 @@ def observed(
     if column.kind in ("integer", "decimal", "datetime"):
         return _bounded(column, present, policy, said)
     if column.kind == "text":
-        lengths = [len(text.encode()) for text in set(present)]
+        lengths = [text_bytes(text) for text in set(present)]
         return replace(column, max_bytes=max(lengths), min_bytes=min(1, *lengths)), said
     return _levelled(column, present, policy, is_target, said)
 
@@ -60,7 +60,7 @@ def _constant(column: Column, present: np.ndarray) -> Column:
 
 
 def _emptied(column: Column) -> Column:
-    return replace(column, kind="constant", levels=(), lower=None, upper=None)
+    return replace(column, kind="constant", levels=(), lower=None, upper=None, step="")
 
 
 def _decimals(column: Column, series: pd.Series, policy: Policy) -> Column:
@@ -69,7 +69,12 @@ def _decimals(column: Column, series: pd.Series, policy: Policy) -> Column:
         return column
     _, uniques = columns.distinct(series, column.name)
     texts = [numbers.decimal_text(value, None) for value in columns.listed(uniques) if not pd.isna(value)]
-    return replace(column, decimals=min(column.decimals, numbers.decimals_for(texts, policy.digits)[0]))
+    shown = max(numbers.decimals_for(texts, policy.digits)[0], numbers.places(_declared_step(column)))
+    return replace(column, decimals=min(column.decimals, shown))
+
+
+def _declared_step(column: Column) -> str:
+    return column.step if "step" in column.declared else ""
 
 
 def _bounded(
@@ -81,6 +86,8 @@ def _bounded(
         raise HarmonicError(
             f"Column {column.name!r}: value {broken} is not a whole number. Declare the column as decimal."
         )
+    if column.is_numeric:
+        column, said = _stepped(column, distinct, len(present), said)
     lower, upper = _extremes(column, distinct)
     _check_bounds(column, lower, upper)
     if policy.extremes == "round":
@@ -92,6 +99,13 @@ def _bounded(
     if "upper" not in column.declared:
         column = replace(column, upper=upper)
     return column, said
+
+
+def _stepped(column: Column, distinct: set[str], n_present: int, said: list[str]) -> tuple[Column, list[str]]:
+    if "step" in column.declared:
+        return steps.checked(column, distinct), said
+    column, found = steps.inferred(column, distinct, n_present)
+    return column, [*said, found] if found else said
 
 
 def _extremes(column: Column, texts: Iterable[str]) -> tuple[str, str]:
@@ -122,13 +136,13 @@ def _check_levels(column: Column, counts: Counter[str]) -> None:
 
 
 def _round_numbers(lower: str, upper: str, column: Column) -> tuple[str, str]:
-    """Outwards to two significant digits of the range."""
-    low, high = Decimal(lower), Decimal(upper)
-    size = (high - low) or max(abs(high), Decimal(1))
+    """Outwards to two significant digits of the range, and on to the next multiples of the column's step."""
+    floor, ceiling = Decimal(lower), Decimal(upper)
+    size = (ceiling - floor) or max(abs(ceiling), Decimal(1))
     smallest = Decimal(1).scaleb(-column.decimals if column.kind == "decimal" else 0)
-    step = max(Decimal(1).scaleb(size.adjusted() - 1), smallest)
-    floor = (low / step).to_integral_value(ROUND_FLOOR) * step
-    ceiling = (high / step).to_integral_value(ROUND_CEILING) * step
+    for step in (max(Decimal(1).scaleb(size.adjusted() - 1), smallest), Decimal(column.step or smallest)):
+        floor = (floor / step).to_integral_value(ROUND_FLOOR) * step
+        ceiling = (ceiling / step).to_integral_value(ROUND_CEILING) * step
     return numbers.plain(floor), numbers.plain(ceiling)
 
 

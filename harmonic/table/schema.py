@@ -8,6 +8,7 @@ and exact dtypes can be tested apart from each other; `cells` turns frames into 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -46,10 +47,12 @@ class Column:
     """Bounds as canonical texts: integer, decimal, datetime."""
     decimals: int = 0
     """Most decimal places: decimal."""
+    step: str = ""
+    """integer, decimal: every value is a multiple of it ("5", "0.25"); "" = of nothing but its last place."""
     resolution: str = ""
     """datetime: "day", "minute", "second", "millisecond", "microsecond"."""
     max_bytes: int = 0
-    """text: the longest UTF-8 length."""
+    """text: the greatest `text_bytes`."""
     min_bytes: int = 0
     """text: 1 where no training row holds the empty text, which a CSV could not tell from a missing cell."""
     category_dtype: str = ""
@@ -134,6 +137,11 @@ class Schema:
             Column(**{name: _hashable(value) for name, value in column.items()}) for column in data["columns"]
         )
         return cls(columns, _hashable(data["target"]), data["title"], tuple(data["decisions"]))
+
+
+def text_bytes(text: str) -> int:
+    """The length of a text in bytes of UTF-8 as JSON writes it: what a decoder has to say, escapes included."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _hashable(name: Any) -> Any:

@@ -186,9 +186,24 @@ def load_table(
 
     Raises HarmonicError where a column is absent or a cell cannot be read as its column's kind.
     """
+    return conform(read_further(path, schema, separator=separator, encoding=encoding, header=header), schema)
+
+
+def read_further(
+    path: str | Path,
+    schema: Schema,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+) -> pd.DataFrame:
+    """A further file of the table as it stands: of a CSV the texts of its cells, missing ones made None.
+
+    Raises HarmonicError where a column is absent.
+    """
     path = Path(path)
     if _is_parquet(path):
-        return conform(read_parquet(path), schema)
+        return read_parquet(path)
     data = read_bytes(path)
     texts = delimited.read_texts(data, path.name, separator=separator, encoding=encoding, header=header)
     if not texts.has_header:
@@ -197,7 +212,7 @@ def load_table(
         )
     by_text = {str(name): name for name in schema.names}
     texts.frame.columns = pd.Index([by_text.get(str(name), name) for name in texts.frame.columns])
-    return conform(_unmarked(texts, schema), schema)
+    return _unmarked(texts, schema)
 
 
 def _unmarked(texts: delimited.Texts, schema: Schema) -> pd.DataFrame:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,11 @@ SMALL = {
     "decimals": (
         SegmentForm(' "pay": ', (('"nan"', None),), "decimal", True, ","),
         column("decimal", lower="-3.21", upper="11.5", decimals=2),
+    ),
+    "sevens": (JSON, column("integer", lower="-140", upper="11200", step="7")),
+    "quarters": (
+        SegmentForm(" C", (("?", None),), "decimal", False, ""),
+        column("decimal", lower="-1.5", upper="112.75", decimals=2, step="0.25"),
     ),
     "days": (
         SegmentForm(' "Größe": ', (), "datetime", True, ""),
@@ -174,6 +180,7 @@ def test_a_segment_is_compiled_once(vocabulary: Callable[[str], TextTokenizer]) 
     first = compile_segment(form, one, vocabulary("llama3"))
     assert compile_segment(form, one, vocabulary("llama3")) is first
     assert compile_segment(form, column("integer", lower="0", upper="9"), vocabulary("llama3")) is not first
+    assert compile_segment(form, replace(one, step="10"), vocabulary("llama3")) is not first
 
 
 def test_any_byte_automaton_can_be_lifted(vocabulary: Callable[[str], TextTokenizer]) -> None:
@@ -219,7 +226,7 @@ def test_a_missing_literal_among_texts_is_said_too(vocabulary: Callable[[str], T
     tokenizer = vocabulary("merging")
     automaton = compile_segment(form, column("text", max_bytes=2), tokenizer)
     assert automaton.accepts(tokenizer.encode(' "note": "nan",'))
-    assert not automaton.accepts(tokenizer.encode(' "note": "nam",'))
+    assert not automaton.accepts(tokenizer.encode(' "note": "nans",'))
 
 
 @pytest.mark.parametrize("name", ["llama2", "llama3", "qwen2.5"])
@@ -235,11 +242,34 @@ def test_text_that_is_never_empty_never_comes_out_empty(
     assert all(said.accepts(tokenizer.decode(automaton.draw(rng)).encode()) for _ in range(200))
 
 
-def test_a_text_too_long_for_the_vocabulary_is_an_error_that_names_the_column(
+def test_the_size_of_free_text_does_not_grow_with_its_length(
     vocabulary: Callable[[str], TextTokenizer],
 ) -> None:
-    with pytest.raises(HarmonicError, match="Column 'x': text of up to 5000 bytes"):
-        compile_segment(NOTE, column("text", max_bytes=5000), vocabulary("llama3"))
+    short, long = (
+        compile_segment(NOTE, column("text", max_bytes=length), vocabulary("llama3"))
+        for length in (200, 50_000)
+    )
+    assert short.n_states == long.n_states
+    assert long.longest > 50_000
+    assert sum(part.nbytes for part in (long.tokens, long.targets, long.costs, long.indptr)) < 2**22  # type: ignore[union-attr]
+
+
+def test_a_text_spends_its_bytes_over_all_tokens(vocabulary: Callable[[str], TextTokenizer]) -> None:
+    tokenizer = vocabulary("llama3")
+    automaton = compile_segment(NOTE, column("text", max_bytes=7), tokenizer)
+    for text, fits in (
+        ("a b c d", True),
+        ("a b c de", False),
+        ("é é é", False),
+        ("é é", True),
+        ('""a"', True),
+    ):
+        assert (
+            automaton.accepts(tokenizer.encode(f' "note": {json.dumps(text, ensure_ascii=False)},')) == fits
+        )
+    state, spent = automaton.walk(tokenizer.encode(' "note": "a b c d'))
+    assert spent == 7
+    assert all(b'"' in (tokenizer.token_bytes[token] or b"") for token in automaton.edges(state, spent)[0])
 
 
 # An independent oracle.
@@ -269,14 +299,14 @@ def test_llguidance_allows_all_that_is_allowed_here_and_for_free_text_nothing_el
         automaton = compile_segment(*SMALL[segment], tokenizer)
         ids = automaton.draw(rng)
         for length in range(len(ids)):
-            here = automaton.edges(automaton.walk(ids[:length]))[0].tolist()
+            here = automaton.edges(*automaton.walk(ids[:length]))[0].tolist()
             assert set(here) <= allowed(pattern, ids[:length])
     automaton = compile_segment(NOTE, column("text", max_bytes=40), tokenizer)
     pattern = r' "note": (null|"([^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00(0[0-7bef]|1[0-9a-f]))*"),'
     lengths = np.array([len(text or b"") for text in tokenizer.token_bytes])
     for text in ("", "So it", "Stra", "tab\\t"):
         ids = tokenizer.encode(f' "note": "{text}')
-        here = set(automaton.edges(automaton.walk(ids))[0].tolist())
+        here = set(automaton.edges(*automaton.walk(ids))[0].tolist())
         # Far from the bound both languages are one.
         there = {token for token in allowed(pattern, ids) if lengths[token] <= 20}
         assert {token for token in here if lengths[token] <= 20} == there

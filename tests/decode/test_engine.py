@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,9 +13,15 @@ from transformers import LlamaForCausalLM
 
 from harmonic.decode.automaton import TokenNodes
 from harmonic.decode.cache import Reader
-from harmonic.decode.engine import Choice, Engine, Job
+from harmonic.decode.choice import Choice
+from harmonic.decode.chooser import Chooser
+from harmonic.decode.engine import Engine
+from harmonic.decode.head import Heads
 from harmonic.decode.noise import gumbel
 from harmonic.decode.program import RowProgram, chain
+from harmonic.decode.score import Passage, score
+from harmonic.decode.slot import Job, Slot
+from harmonic.errors import HarmonicError
 
 VOCABULARY = 40
 
@@ -52,7 +59,7 @@ def _plain(model: LlamaForCausalLM, job: Job, seed: int) -> list[list[int]]:
             if len(tokens) > 1:
                 with torch.inference_mode():
                     logits = model(input_ids=torch.tensor([ids])).logits[0, -1].detach().double()
-                keys = [torch.tensor([key]) for key in (job.first_row + number, job.attempt, step)]
+                keys = [torch.tensor([key]) for key in (job.first_row + number, 0, step)]
                 allowed = torch.from_numpy(tokens.astype(np.int64))
                 pick = int((logits[allowed] + gumbel(seed, *keys, allowed[None])[0]).argmax())
                 step += 1
@@ -72,14 +79,31 @@ def _jobs(program: RowProgram, n: int, seed: int = 0, shared: int = 4) -> list[J
     ]
 
 
+def _engine(
+    model: LlamaForCausalLM,
+    program: RowProgram,
+    n_slots: int,
+    *,
+    seed: int = 7,
+    exact: bool = False,
+    **choice: object,
+) -> Engine:
+    chooser = Chooser(
+        Heads(model, _alphabet(program)),
+        torch.device("cpu"),
+        choice=Choice(**choice),  # type: ignore[arg-type]
+        seed=seed,
+        weighs=exact,
+    )
+    return Engine(Reader(model, n_slots, 512), chooser, n_slots=n_slots)
+
+
 def _run(
     model: LlamaForCausalLM, program: RowProgram, jobs: list[Job], n_slots: int, **options: object
-) -> dict:
-    alphabet = _alphabet(program)
-    reader = Reader(model, n_slots, 512, alphabet)
+) -> dict[int, list[list[int]]]:
     shared = options.pop("shared", None)
-    engine = Engine(reader, alphabet, n_slots=n_slots, choice=Choice(**options), seed=7)  # type: ignore[arg-type]
-    done = {job.first_row: rows for job, rows in engine.run(jobs, shared)}  # type: ignore[arg-type]
+    engine = _engine(model, program, n_slots, **options)  # type: ignore[arg-type]
+    done = {job.first_row: [row.ids for row in rows] for job, rows in engine.run(jobs, shared)}  # type: ignore[arg-type]
     assert len(done) == len(jobs)
     return done
 
@@ -99,10 +123,10 @@ def test_slots_cache_and_forced_runs_change_no_token(
 def test_a_shared_prefix_is_read_once(
     program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
 ) -> None:
-    model, jobs, alphabet = tiny_llama(VOCABULARY), _jobs(program, 8), _alphabet(program)
+    model, jobs = tiny_llama(VOCABULARY), _jobs(program, 8)
     spent = {}
     for shared in ([], [1, 2, 3, 2]):
-        engine = Engine(Reader(model, 4, 512, alphabet), alphabet, n_slots=4, choice=Choice(), seed=0)
+        engine = _engine(model, program, 4)
         list(engine.run(jobs, shared))
         spent[len(shared)] = engine.usage.prompt_tokens
     assert spent[0] - spent[4] == 4 * 8 - 4
@@ -111,10 +135,7 @@ def test_a_shared_prefix_is_read_once(
 def test_every_slot_is_refilled_while_jobs_wait(
     program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
 ) -> None:
-    alphabet = _alphabet(program)
-    engine = Engine(
-        Reader(tiny_llama(VOCABULARY), 4, 512, alphabet), alphabet, n_slots=4, choice=Choice(), seed=0
-    )
+    engine = _engine(tiny_llama(VOCABULARY), program, 4)
     assert len(list(engine.run(_jobs(program, 80)))) == 80
     assert engine.usage.occupied / engine.usage.steps > 0.95 * 4
 
@@ -144,7 +165,7 @@ def _probability(model: LlamaForCausalLM, program: RowProgram, row: list[int]) -
         logits = model(input_ids=torch.tensor([ids])).logits[0, -1].detach().double()
         shares = logits[torch.from_numpy(tokens.astype(np.int64))].softmax(0)
         probability *= float(shares[int(np.searchsorted(tokens, token))])
-        state = program.step(state, token)
+        state, _ = program.step(state, token)
         ids.append(token)
     return probability
 
@@ -157,3 +178,105 @@ def test_top_k_of_one_and_a_tiny_top_p_are_greedy(
     assert greedy == _run(model, program, jobs, 3, top_p=1e-9)
     assert greedy == _run(model, program, jobs, 3, temperature=1e-6)
     assert greedy != _run(model, program, jobs, 3)
+
+
+def test_log_probabilities_are_those_of_a_teacher_forced_pass(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    model, jobs = tiny_llama(VOCABULARY), _jobs(program, 12)
+    for job, rows in _engine(model, program, 5).run(jobs):
+        passage = Passage(job.prompt, [row.ids for row in rows], program, [0] * len(rows))
+        for row, scored in zip(rows, score(model, [passage])[0], strict=True):
+            assert row.log_prob == pytest.approx(scored.masked, abs=1e-4)
+            assert scored.kept < 0
+
+
+def test_scores_add_up_to_what_the_model_says(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    """Against cross entropy over the whole vocabulary, and against the enumerated steps."""
+    model, prompt = tiny_llama(VOCABULARY), [1, 2]
+    row = [4, 5, 10, 11, 6, 20, 30, 31]
+    ids = torch.tensor([[*prompt, *row]])
+    logits = model(input_ids=ids).logits[0, 1:-1].detach().double()
+    ((scored,),) = score(model, [Passage(prompt, [row], program, [0])])
+    assert scored.full == pytest.approx(
+        -float(torch.nn.functional.cross_entropy(logits, ids[0, 2:], reduction="sum"))
+    )
+    assert scored.masked == pytest.approx(math.log(_probability(model, program, row)))
+    behind = Passage(prompt, [[9, 9, *row]], program, [2])
+    ((given,),) = score(model, [behind])
+    ((same,),) = score(model, [Passage([*prompt, 9, 9], [row], program, [0])])
+    assert (given.masked, given.full) == pytest.approx((same.masked, same.full))
+
+
+def test_a_row_of_another_table_is_not_scored(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    for row in ([4, 5, 12, 12, 6, 20, 30, 31], [4, 5, 10]):
+        with pytest.raises(HarmonicError, match="Row: it"):
+            score(tiny_llama(VOCABULARY), [Passage([1], [row], program, [0])])
+
+
+def test_exact_mode_follows_the_models_own_distribution_over_valid_rows(
+    tiny_llama: Callable[..., LlamaForCausalLM],
+) -> None:
+    """Chi-square of 1,200 rows against the enumerated probabilities of whole rows, which the mask bends."""
+    model = tiny_llama(5, initializer_range=0.3)
+    words = [[1], [2], [1, 2]]
+    two = chain([_segment(words)], close=[3])  # type: ignore[list-item]
+    scores = [score(model, [Passage([1, 2], [[*word, 3]], two, [0])])[0][0] for word in words]
+    weights = np.exp([scored.full for scored in scores])
+    masked = np.exp([scored.masked for scored in scores])
+    assert abs(masked - weights / weights.sum()).sum() > 0.1, "the mask bends this model's distribution"
+    jobs = [Job([1, 2], two, number, 1) for number in range(1200)]
+    rejected: list[str] = []
+
+    def judge(slot: Slot, flaw: str | None) -> bool:
+        rejected.extend([flaw] if flaw else [])
+        return flaw is None
+
+    engine = _engine(model, two, 512, exact=True)
+    counts = Counter(tuple(rows[0].ids) for _, rows in engine.run(jobs, judge=judge))
+    expected = {(*word, 3): weight for word, weight in zip(words, weights / weights.sum(), strict=True)}
+    statistic = sum((counts[row] - 1200 * p) ** 2 / (1200 * p) for row, p in expected.items())
+    assert statistic < 13.8  # chi-square of 2 degrees of freedom at .001
+    share = 1200 / (1200 + len(rejected))
+    assert share == pytest.approx(weights.sum(), rel=0.15), (
+        "a masked row is kept as often as the model writes a valid one"
+    )
+
+
+def test_a_rejected_row_is_drawn_again_in_its_place(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    """Rows before it stay, rows after it follow the new one; slots and refill change nothing."""
+    model, jobs = tiny_llama(VOCABULARY), _jobs(program, 8)
+
+    def judge(slot: Slot, flaw: str | None) -> bool:
+        return flaw is None and (slot.attempt == 1 or slot.number % 3 != 1)
+
+    tables = []
+    for n_slots in (1, 4):
+        engine = _engine(model, program, n_slots)
+        tables.append(
+            {job.first_row: [row.ids for row in rows] for job, rows in engine.run(jobs, judge=judge)}
+        )
+        assert engine.usage.rejected_tokens > 0
+        assert engine.usage.row_tokens == sum(len(row) for rows in tables[-1].values() for row in rows)
+    assert tables[0] == tables[1]
+    untouched = _run(model, program, jobs, 4)
+    assert all(rows[0] == untouched[first][0] for first, rows in tables[0].items())
+    assert tables[0] != untouched
+
+
+def test_a_prefix_is_written_and_not_drawn(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    """A row behind a prefix is the row that follows it as part of the prompt."""
+    model = tiny_llama(VOCABULARY)
+    given = Job([1, 2], program, 0, 2, prefixes=([7, 8], [9]))
+    (first, second) = _run(model, program, [given], 1)[0]
+    assert (first[:2], second[:1]) == ([7, 8], [9])
+    assert _run(model, program, [Job([1, 2, 7, 8], program, 0, 1)], 1)[0] == [first[2:]]
+    assert _run(model, program, [Job([1, 2, *first, 9], program, 1, 1)], 1)[1] == [second[1:]]

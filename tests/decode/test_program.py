@@ -88,7 +88,7 @@ def test_forced_tokens_are_those_without_a_choice(vocabulary: Callable[[str], Te
         at = state
         for token in run:
             assert program.forced[at] == token
-            at = program.step(at, token)
+            at, _ = program.step(at, token)
         assert at == end
         assert program.forced[end] == -1
         assert (program.segment[targets] >= program.segment[state]).all()

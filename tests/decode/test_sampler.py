@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from harmonic import read_table
-from harmonic.decode.engine import Choice
+from harmonic.decode.choice import Choice
 from harmonic.decode.sampler import Draw, Grammar, Sampler
+from harmonic.decode.score import Audit
 from harmonic.errors import HarmonicError
 from harmonic.prompt.rows import codec_for
 from harmonic.prompt.tokens import TextTokenizer
@@ -53,7 +54,7 @@ def test_rows_of_random_weights_are_valid_bounded_and_the_tokenizers_own(
     table = from_rows([draw.rows[number] for number in range(20)], schema)
     assert validate(table, schema) == []
     assert (table.dtypes == frame.dtypes).all()
-    assert (draw.strange, draw.rejects.total()) == (0, 0)
+    assert draw.rejects.total() == 0
     assert 0 < draw.longest <= grammar.longest
 
 
@@ -122,7 +123,7 @@ def test_a_prompt_and_rows_over_the_context_are_an_error_with_the_arithmetic(
         _draw(sampler_of(), 1, n_rows=500)
 
 
-def test_a_context_that_is_rejected_again_and_again_is_an_error(
+def test_a_row_that_is_rejected_again_and_again_is_an_error(
     sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harmonic.prompt.rows import Reject
@@ -135,7 +136,7 @@ def test_a_context_that_is_rejected_again_and_again_is_an_error(
         return Reject("unlucky", "by order of the test")
 
     monkeypatch.setattr(sampler.grammar.codec, "parse_row", refuse)
-    with pytest.raises(HarmonicError, match="Row 0: 3 draws of its context were all rejected .unlucky 3"):
+    with pytest.raises(HarmonicError, match="Row 0: 3 draws of it were all rejected .unlucky: 3"):
         _draw(sampler, 1)
     assert len(set(refused)) > 1, "each attempt draws with noise of its own"
 
@@ -143,3 +144,89 @@ def test_a_context_that_is_rejected_again_and_again_is_an_error(
 def test_greedy_choice_is_passed_on(sampler_of: Callable[..., Sampler]) -> None:
     one, other = (_draw(sampler_of(choice=Choice(top_k=1)), 4, seed=seed).rows for seed in (0, 1))
     assert one == other
+
+
+@pytest.fixture(scope="module")
+def notes() -> Schema:
+    """Free text among other columns, first, between and last."""
+    return Schema(
+        (
+            Column("title", "title", "text", "str", min_bytes=1, max_bytes=20),
+            Column("age", "age", "integer", "int64", lower="0", upper="120"),
+            Column("note", "note", "text", "str", missing=0.3, max_bytes=60),
+        )
+    )
+
+
+@pytest.mark.parametrize("vocabulary", list(END))
+@pytest.mark.parametrize("codec", ["compact", "json", "paper"])
+def test_free_text_of_random_weights_is_as_the_tokenizer_writes_it(
+    codec: str,
+    vocabulary: str,
+    notes: Schema,
+    real_tokenizer: Callable[[str], Tokenizer],
+    tiny_llama: Callable[..., LlamaForCausalLM],
+) -> None:
+    tokenizer = TextTokenizer(real_tokenizer(vocabulary), eos_id=END[vocabulary])
+    grammar = Grammar(codec_for(codec, notes), tokenizer)
+    sampler = Sampler(tiny_llama(len(tokenizer.token_bytes)), grammar, context_length=2048, slots=4)
+    drawn: list[tuple[list[int], str]] = []
+    decode = tokenizer.decode
+
+    def recorded(ids: list[int]) -> str:
+        drawn.append((list(ids), decode(ids)))
+        return drawn[-1][1]
+
+    tokenizer.decode = recorded  # type: ignore[method-assign]
+    draw = _draw(sampler, 8)
+    table = from_rows([draw.rows[number] for number in range(8)], notes)
+    assert validate(table, notes) == []
+    own = [tokenizer.encode(text) == ids for ids, text in drawn]
+    # A rejected row comes in pieces; of those that ended, none but the kept ones is the tokenizer's own.
+    assert sum(own) >= 8
+    assert draw.longest <= grammar.longest
+    assert len(set(table["title"])) == 8
+
+
+def test_free_text_does_not_depend_on_the_slots(
+    notes: Schema, real_tokenizer: Callable[[str], Tokenizer], tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    tokenizer = TextTokenizer(real_tokenizer("llama2"), eos_id=2)
+    grammar, model = Grammar(codec_for("json", notes), tokenizer), tiny_llama(32_000)
+    tables = [
+        _draw(Sampler(model, grammar, context_length=2048, slots=slots), 6, n_rows=2).rows for slots in (1, 5)
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_text_is_not_empty_where_none_was(
+    real_tokenizer: Callable[[str], Tokenizer], tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    schema = Schema((Column("code", "code", "text", "str", min_bytes=1, max_bytes=1),))
+    tokenizer = TextTokenizer(real_tokenizer("llama2"), eos_id=2)
+    sampler = Sampler(
+        tiny_llama(32_000), Grammar(codec_for("json", schema), tokenizer), context_length=512, slots=16
+    )
+    assert all(len(row[0] or "") == 1 for row in _draw(sampler, 64).rows.values())
+
+
+@pytest.mark.parametrize("codec", ["compact", "json"])
+def test_a_drawn_rows_log_probability_is_its_score(codec: str, sampler_of: Callable[..., Sampler]) -> None:
+    sampler = sampler_of(8, codec)
+    prompts = [sampler.prompt([], (0, 1, 2), first_row=number, n_rows=3) for number in range(0, 12, 3)]
+    draw = sampler.draw(prompts, seed=0)
+    scores = sampler.score(prompts, draw.rows)
+    assert sorted(scores) == list(range(12))
+    for number, found in scores.items():
+        assert draw.log_probs[number] == pytest.approx(found.masked, abs=1e-4)
+        assert found.full < found.masked
+    audit = Audit.of(list(scores.values()))
+    assert audit.rows == 12
+    assert 0 < audit.kept_mass < 0.01, "random weights hardly ever write a valid row"
+    assert audit.bias_bound == pytest.approx(1 - audit.kept_mass)
+
+
+def test_a_context_is_not_scored_without_one_of_its_rows(sampler_of: Callable[..., Sampler]) -> None:
+    prompt = sampler_of().prompt([], (0, 1, 2), first_row=4, n_rows=2)
+    with pytest.raises(HarmonicError, match="Row 5: its context is scored without it"):
+        sampler_of().score([prompt], {4: ("20", "State", "1")})

@@ -114,3 +114,27 @@ def test_rows_from_elsewhere_get_their_examples_from_the_training_rows() -> None
     for visit in _visits(contexts, 20):
         if visit.members == (0,):
             assert 3 not in visit.examples, "a training twin of a held-out row would be its answer"
+
+
+def test_contexts_ask_for_the_rows_of_a_selection_alone_each_once_a_pass() -> None:
+    table, near = _line(40)
+    among = np.array([3, 4, 5, 17, 18, 31, 39])
+    whole = Contexts(table, near, ContextLaw(rows=3, examples=4), seed=0, purpose="sample")
+    contexts = whole.only(among)
+    for start in (0, contexts.per_pass):
+        visits = [contexts[start + number] for number in range(contexts.per_pass)]
+        assert sorted(row for visit in visits for row in visit.members) == among.tolist()
+    shown = {row for visit in _visits(contexts, 4) for row in visit.examples}
+    assert not shown <= {*among.tolist()}, "their neighbours are any rows"
+    assert sorted(row for visit in _visits(whole) for row in visit.members) == list(range(40))
+
+
+def test_the_context_around_a_row_does_not_depend_on_what_else_is_asked_for() -> None:
+    table, near = _line(40)
+    queries: list[Row] = [("100",), ("101",), ("102",)]
+    law = ContextLaw(examples=6, fewest=2)
+    few = Contexts(table, near[:1], law, seed=0, purpose="sample", asked=queries[:1])
+    many = Contexts(table, near[:3], law, seed=0, purpose="sample", asked=queries)
+    assert few.around(0, 7) == many.around(0, 7)
+    assert few.around(0, 7).members == (0,)
+    assert {few.around(0, number).examples for number in range(9)} != {few.around(0, 7).examples}

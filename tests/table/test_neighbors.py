@@ -220,3 +220,32 @@ def test_fifty_thousand_rows_of_twenty_columns_take_minutes_not_hours() -> None:
     frame = pd.DataFrame(numbers | levels)
     found = Neighbors(infer_schema(frame)).fit(frame).kneighbors(k=15)
     assert found.shape == (50_000, 15) and found.min() >= 0
+
+
+def test_unknown_cells_take_no_part_in_the_distance_of_an_incomplete_row() -> None:
+    frame = _table(30)
+    schema = infer_schema(frame, target="y")
+    found = Neighbors(schema, class_aware=True).fit(frame)
+    query = frame.head(4).copy()
+    query["n"], query["c"] = np.nan, None
+    query.loc[::2, "y"] = None
+    near = found.near_incomplete(query, range(4), k=5)
+    known = infer_schema(frame[["x", "d", "b"]])
+    rows = to_rows(frame, known)
+    total = _naive_distances(rows[:4], rows, [column.kind for column in known.modelled])
+    for number in range(4):
+        classes = frame["y"] == frame["y"][number] if number % 2 else pd.Series([True] * 30)
+        expected = np.sort(total[number][classes])[:5]
+        assert np.allclose(total[number][near[number]], expected, atol=1e-3)
+        assert classes[near[number]].all()
+
+
+def test_ties_of_an_incomplete_row_go_by_chance_and_by_its_number_alone() -> None:
+    frame = pd.DataFrame({"a": ["x", "y"] * 50, "b": [7, 8, 9, 9] * 25})
+    found = Neighbors(infer_schema(frame)).fit(frame)
+    query = pd.DataFrame({"a": ["x", "x", "x"], "b": [None, None, None]})
+    near = found.near_incomplete(query, [4, 9, 4], k=5)
+    assert (frame["a"][near.ravel()] == "x").all()
+    assert near[0].tolist() == near[2].tolist() != near[1].tolist()
+    assert near[:2].max() > 20, "not the first ones"
+    assert found.near_incomplete(query.iloc[1:2], [9], k=5)[0].tolist() == near[1].tolist()

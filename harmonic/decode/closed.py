@@ -1,0 +1,81 @@
+"""Choices among few tokens: levels, numbers, dates, what opens and closes a row.
+
+What enters is where each slot stands in its program and the model's last hidden states; what leaves is a pick for each.
+All allowed edges are looked at side by side, and the largest logit plus keyed Gumbel noise wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonic.decode.choice import Choice, Pick, keys, log_kept, truncated
+from harmonic.decode.head import Heads
+from harmonic.decode.noise import gumbel
+from harmonic.decode.program import RowProgram
+from harmonic.decode.slot import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """A program's edges on the device."""
+
+    indptr: Tensor
+    tokens: Tensor
+    places: Tensor
+    """Where each token stands in the logits; meaningless for the edges of open states."""
+    targets: Tensor
+
+
+class ClosedChooser:
+    """Chooses for slots of one program, none of them inside free text."""
+
+    def __init__(self, heads: Heads, device: torch.device, choice: Choice, seed: int, weighs: bool) -> None:
+        """weighs: whether the kept mass is wanted (exact mode)."""
+        self._heads = heads
+        self._device = device
+        self._choice = choice
+        self._seed = seed
+        self._weighs = weighs
+        self._edges: WeakKeyDictionary[RowProgram, _Edges] = WeakKeyDictionary()
+
+    def choose(self, slots: Sequence[Slot], hidden: Tensor) -> list[Pick]:
+        """A pick for each slot, hidden [n, d] being what the model last said."""
+        edges = self._table(slots[0].job.program)
+        logits = (self._heads.full if self._weighs else self._heads.closed).logits(hidden)
+        at, allowed = self._options(slots, edges)
+        places = edges.tokens if self._weighs else edges.places
+        scores = logits.gather(1, places[at]).double().masked_fill(~allowed, -torch.inf)
+        cut = truncated(scores, self._choice)
+        noise = gumbel(self._seed, *keys(slots, self._device), edges.tokens[at])
+        best = (cut + noise).argmax(dim=1, keepdim=True)
+        log_probs = scores.gather(1, best)[:, 0] - scores.logsumexp(1)
+        edge = at.gather(1, best)[:, 0]
+        kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
+        made = zip(
+            edges.tokens[edge].tolist(), edges.targets[edge].tolist(), log_probs.tolist(), kept, strict=True
+        )
+        return [Pick(token, state, 0, log_prob, mass) for token, state, log_prob, mass in made]
+
+    def _options(self, slots: Sequence[Slot], edges: _Edges) -> tuple[Tensor, Tensor]:
+        """(at, allowed), [n, width]: which edges each slot may choose from, padded to one width."""
+        states = torch.tensor([slot.state for slot in slots], device=self._device)
+        first = edges.indptr[states]
+        width = edges.indptr[states + 1] - first
+        columns = torch.arange(int(width.max()), device=self._device)
+        allowed = columns < width[:, None]
+        return torch.where(allowed, first[:, None] + columns, first[:, None]), allowed
+
+    def _table(self, program: RowProgram) -> _Edges:
+        if program not in self._edges:
+            tokens, indptr, targets = (
+                torch.from_numpy(part.astype(np.int64)).to(self._device)
+                for part in (program.tokens, program.indptr, program.targets)
+            )
+            self._edges[program] = _Edges(indptr, tokens, self._heads.closed.places(tokens), targets)
+        return self._edges[program]

@@ -1,0 +1,205 @@
+"""Drawing: rows from a fitted model, whatever they are asked to satisfy.
+
+What enters is what `Harmonic` has learnt (model, grammar, law of contexts, rows to show) and settings; what leaves is
+`Drawn` rows and what they took, or a frame with its missing cells filled in. A row depends on settings, seed and its
+own number alone, so that a table can be drawn in any pieces.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harmonic.conditional import Source, prompts_of
+from harmonic.config import SampleSection
+from harmonic.decode.choice import Choice
+from harmonic.decode.conditions import Plan
+from harmonic.decode.sampler import Draw, Grammar, Sampler
+from harmonic.decode.slot import Usage
+from harmonic.imputation import Incomplete, draw_missing
+from harmonic.model.load import LoadedModel
+from harmonic.prompt.contexts import ContextLaw, Contexts
+from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
+from harmonic.table.cells import from_rows
+from harmonic.table.neighbors import Neighbors
+from harmonic.table.rules import Rules
+from harmonic.table.schema import Row, Schema
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Earlier = Callable[[int, int], list[Row]]
+"""Rows of a finished wave, by their numbers (first, stop)."""
+
+
+@dataclass(slots=True)
+class Drawn:
+    """Rows first_row ... of a table, and what they took."""
+
+    rows: list[Row]
+    rejects: Counter[str] = field(default_factory=Counter)
+    usage: Usage = field(default_factory=Usage)
+
+    def add(self, later: Drawn) -> None:
+        """Appends rows, and adds up what they took."""
+        self.rows += later.rows
+        self.rejects.update(later.rejects)
+        self.usage.add(later.usage)
+
+
+class Shown:
+    """The training rows that contexts may show, and who is near them; their neighbours are looked up when needed."""
+
+    def __init__(self, rows: Sequence[Row], neighbors: Neighbors | None) -> None:
+        self.rows = rows
+        self.neighbors = neighbors
+        self._near: NDArray[np.int64] | None = None
+
+    def near(self, law: ContextLaw) -> NDArray[np.int64] | None:
+        """int64 [n_rows, p]: the nearest rows of each; None where the law needs none."""
+        if self.neighbors is not None and (self._near is None or self._near.shape[1] != n_near(law)):
+            self._near = self.neighbors.kneighbors(None, n_near(law))
+        return self._near
+
+    def near_of(self, frame: DataFrame, law: ContextLaw) -> NDArray[np.int64] | None:
+        """int64 [n, p]: the nearest rows of other, complete rows."""
+        return None if self.neighbors is None else self.neighbors.kneighbors(frame, n_near(law))
+
+    def near_incomplete(self, incomplete: Incomplete, law: ContextLaw) -> NDArray[np.int64] | None:
+        """int64 [n, p]: the nearest rows of incomplete ones, by what is known of them."""
+        if self.neighbors is None:
+            return None
+        rows = incomplete.frame.iloc[incomplete.numbers]
+        return self.neighbors.near_incomplete(rows, incomplete.numbers, n_near(law))
+
+
+def n_near(law: ContextLaw) -> int:
+    """How many neighbours of a row the law looks at."""
+    return law.examples if law.contexts == "paper" else law.pool * max(law.examples, law.rows)
+
+
+class Drawer:
+    """Draws rows by one law of contexts from one model. target: the target's place among the columns."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        grammar: Grammar,
+        schema: Schema,
+        law: ContextLaw,
+        shown: Shown,
+        target: int | None,
+    ) -> None:
+        self.loaded = loaded
+        self.grammar = grammar
+        self.schema = schema
+        self.law = law
+        self.shown = shown
+        self.target = target
+        self._planned: tuple[SampleSection, int, Plan] | None = None
+        self._train: Source | None = None
+
+    def draw(
+        self,
+        first: int,
+        stop: int,
+        *,
+        seed: int,
+        settings: SampleSection,
+        earlier: Earlier | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Drawn:
+        """Rows first ... stop - 1; see Harmonic.draw."""
+        drawn = Drawn([])
+        if stop <= first:
+            return drawn
+        sampler, plan = self.sampler(settings), self._plan(settings, seed)
+        for start, end in waves(first, stop, self.law.contexts, self.law.rows):
+            source = self._source(start, seed, settings, earlier)
+            prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end)
+            part = sampler.draw(prompts, seed=seed, progress=progress) if prompts else Draw()
+            known |= part.rows
+            rows = [known[number] for number in range(max(start, first), min(end, stop))]
+            drawn.add(Drawn(rows, part.rejects, part.usage))
+        return drawn
+
+    def impute(
+        self,
+        frame: DataFrame,
+        *,
+        seed: int,
+        settings: SampleSection,
+        progress: Callable[[int], None] | None = None,
+    ) -> DataFrame:
+        """The frame with its missing cells filled in; see Harmonic.impute."""
+        incomplete = Incomplete(frame, self.schema)
+        if not incomplete.numbers:
+            return incomplete.filled({})
+        shown = Shown([], None) if self.law.contexts == "synthetic" else self.shown
+        contexts = Contexts(
+            shown.rows,
+            shown.near_incomplete(incomplete, self.law),
+            self.law,
+            seed=seed,
+            purpose="sample",
+            asked=incomplete.asked,
+            target=self.target,
+        )
+        sampler = self.sampler(settings)
+        return incomplete.filled(draw_missing(sampler, incomplete, contexts, seed=seed, progress=progress))
+
+    def sampler(self, settings: SampleSection) -> Sampler:
+        """The sampler of these settings. Raises HarmonicError for rules that do not fit the table."""
+        loaded = self.loaded
+        on_cpu = str(loaded.device).startswith("cpu")
+        return Sampler(
+            loaded.model,
+            self.grammar,
+            context_length=loaded.context_length,
+            slots=settings.slots or (64 if on_cpu else 256),
+            choice=Choice(settings.temperature, settings.top_k, settings.top_p),
+            exact=settings.exact,
+            max_attempts=settings.max_attempts,
+            rules=Rules(settings.rules, self.schema) if settings.rules else None,
+        )
+
+    def _plan(self, settings: SampleSection, seed: int) -> Plan:
+        # Kept, since the chunks of a table share it.
+        if self._planned is None or self._planned[:2] != (settings, seed):
+            plan = Plan(
+                self.schema,
+                given=settings.given,
+                where=settings.where,
+                quotas=settings.quotas,
+                n_rows=settings.rows,
+                seed=seed,
+                size=self.law.rows,
+            )
+            self._planned = (settings, seed, plan)
+        return self._planned[2]
+
+    def _source(
+        self, start: int, seed: int, settings: SampleSection, earlier: Earlier | None
+    ) -> Source | None:
+        """What contexts from row `start` on may show: training rows, or those of the wave before."""
+        law = self.law
+        if law.contexts != "synthetic":
+            if self._train is None or self._train.seed != seed:
+                self._train = Source(
+                    self.shown.rows, self.shown.near(law), law, seed=seed, target=self.target
+                )
+            return self._train
+        wave = wave_of(start, law.rows)
+        if wave == 0:
+            return None
+        low, high = wave_bounds(wave - 1, law.rows)
+        high = min(high, low + WAVE_POOL)
+        rows = earlier(low, high) if earlier else self.draw(low, high, seed=seed, settings=settings).rows
+        frame = from_rows(rows, self.schema, seed=seed)
+        near = Neighbors(self.schema, seed=seed).fit(frame).kneighbors(None, n_near(law))
+        return Source(rows, near, law, seed=seed, target=self.target)

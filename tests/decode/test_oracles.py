@@ -1,0 +1,363 @@
+"""Allowed ids against llguidance, an independent engine that knows a row as one regular expression.
+
+llguidance allows every id whose bytes can go on to some row; ours are those of them that the tokenizer itself would
+write there. So in every state: ours == theirs, intersected with the canonical ids. An id is canonical after a prefix
+if the tokenizer's own ids of some row begin with both. Where rows are few, all of them are encoded, which decides it.
+Elsewhere each id of ours is followed to the end of a row, which must encode to the ids walked, and each id that is only
+theirs is refuted: no row that goes on from it, its next bytes and endings tried in turn, encodes to ids that begin so.
+
+Three differences in form are no differences: llguidance adds the end token where a row is complete; it allows ids that
+no encoding ever gives (byte tokens that also exist as a character); and it is told not to force tokens, for what it
+forces is its own tokenization of the forced bytes without those before them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harmonic.decode.bytes_automaton import ByteAutomaton
+from harmonic.decode.grammar import segment_automaton
+from harmonic.decode.program import RowProgram
+from harmonic.decode.sampler import Grammar
+from harmonic.prompt.rows import Codec, codec_for
+from harmonic.prompt.tokens import TextTokenizer
+from harmonic.table.schema import Column, Schema
+
+ENDS = {"llama2": "</s>", "llama3": "<|end_of_text|>", "qwen2.5": "<|endoftext|>"}
+CODECS = ("compact", "json", "paper")
+
+# Columns, each with a regular expression of its words that owes nothing to the automata.
+
+
+def literal(text: str) -> str:
+    """An expression of this text alone, in the syntaxes of Python, Rust and Lark alike."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$/]", r"\\\g<0>", text).replace("\n", "\\n")
+
+
+@cache
+def trie(words: tuple[str, ...]) -> str:
+    """A regular expression of exactly these words, by common beginnings."""
+    heads: dict[str, list[str]] = {}
+    for word in words:
+        heads.setdefault(word[:1], []).append(word[1:])
+    parts = [literal(head) + trie(tuple(dict.fromkeys(tails))) for head, tails in heads.items() if head]
+    body = parts[0] if len(parts) == 1 else f"({'|'.join(parts)})" if parts else ""
+    return f"({body})?" if "" in heads and body else body
+
+
+def days(first: date, last: date) -> str:
+    return trie(tuple((first + timedelta(n)).isoformat() for n in range((last - first).days + 1)))
+
+
+_LEAP = "(19(0[48]|[2468][048]|[13579][26])|20(00|0[48]|[2468][048]|[13579][26]))"
+_CALENDAR = (
+    f"({_LEAP}-02-29|(19|20)[0-9]{{2}}-(02-(0[1-9]|1[0-9]|2[0-8])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])))"
+)
+_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_LEVELS = (
+    "Sales", "no", "null", "Größe L", "New", "New York", 'a "b" \\c', "東京 🙂", " x ", "007", "3.5", '{"a": [1]}',
+    "naïve – é", "\t\n", "", "Sal", "Alexandria-on-the-Hill, 2nd district",
+)  # fmt: skip
+
+Spoken = tuple[Column, str]
+
+
+def spoken(name: str, kind: Any, word: str, **facts: Any) -> Spoken:
+    return Column(name, name, kind, "object", **facts), word
+
+
+COLUMNS: dict[str, Spoken] = {
+    one[0].label: one
+    for one in (
+        spoken("age", "integer", trie(tuple(map(str, range(17, 91)))), lower="17", upper="90"),
+        spoken("delta", "integer", trie(tuple(map(str, range(-120, 1131)))), lower="-120", upper="1130", missing=0.1),
+        spoken("pop", "integer", "(0|[1-9][0-9]{0,8})", lower="0", upper="999999999"),
+        spoken("weight", "integer", trie(tuple(map(str, range(-1000, 20_001, 5)))), lower="-1000", upper="20000",
+               step="5"),
+        spoken("salary", "integer", "(0|25|50|75|[1-9][0-9]{0,4}(00|25|50|75))", lower="0", upper="9999975",
+               step="25"),
+        spoken("temp", "decimal", r"(0|-?([1-9][0-9]{0,2}(\.[0-9]?[1-9])?|0\.[0-9]?[1-9]))", lower="-999.99",
+               upper="999.99", decimals=2, missing=0.2),
+        spoken("price €", "decimal", r"(0|[1-9][0-9]{0,3})(\.(25|5|75))?", lower="0", upper="9999.75", decimals=2,
+               step="0.25"),
+        spoken("born", "datetime", days(date(2010, 11, 5), date(2012, 12, 31)), lower="2010-11-05",
+               upper="2012-12-31", resolution="day"),
+        spoken("at", "datetime", f"{days(date(2020, 2, 27), date(2020, 3, 2))} {_CLOCK}:[0-5][0-9]",
+               lower="2020-02-27 00:00:00", upper="2020-03-02 23:59:59", resolution="second", missing=0.1),
+        spoken("seen", "datetime", rf"{_CALENDAR} {_CLOCK}:[0-5][0-9]\.[0-9]{{6}}",
+               lower="1900-01-01 00:00:00.000000", upper="2099-12-31 23:59:59.999999", resolution="microsecond"),
+        spoken("job", "categorical", "", levels=_LEVELS, missing=0.1),
+        spoken("größe", "categorical", "", levels=("S", "M", "L", "XL", "XXL")),
+        spoken("ok", "boolean", "", levels=("false", "true"), missing=0.5),
+    )
+}  # fmt: skip
+ROWS: tuple[tuple[str, ...], ...] = (
+    ("age", "job", "ok"),
+    ("temp", "delta", "größe"),
+    ("weight", "born", "price €"),
+    ("job", "pop", "at"),
+    ("seen", "ok", "salary"),
+    ("price €", "job", "temp", "age"),
+)
+
+
+# A row as one regular expression.
+
+
+def row_regex(codec: Codec, order: Sequence[int], words: Sequence[str]) -> str:
+    parts = [literal(codec.row_open)]
+    for place, index in enumerate(order):
+        form = codec.form(index, place == len(order) - 1)
+        choices = [trie(tuple(text for text, _ in form.literals))] if form.literals else []
+        if form.language is not None:
+            choices.append(f'"{words[index]}"' if form.quoted else words[index])
+        parts += [literal(form.prefix), f"({'|'.join(choices)})", literal(form.suffix)]
+    return "".join([*parts, literal(codec.row_close)])
+
+
+class Oracle:
+    """llguidance under one vocabulary and one regular expression."""
+
+    def __init__(self, tokenizer: TextTokenizer, name: str) -> None:
+        from llguidance import LLTokenizer
+
+        self.end = tokenizer.special_tokens[ENDS[name]]
+        self._tokenizer = LLTokenizer(tokenizer.backend.to_str(), eos_token=self.end, slices=[])
+
+    def allowed(self, regex: str) -> Callable[[Sequence[int]], set[int]]:
+        """What may follow ids, by bytes alone."""
+        from llguidance import LLMatcher
+
+        start = LLMatcher(self._tokenizer, f'%llguidance {{"no_forcing": true}}\nstart: /{regex}/')
+        assert not start.get_error(), start.get_error()
+
+        def after(ids: Sequence[int]) -> set[int]:
+            matcher = start.deep_copy()
+            assert matcher.consume_tokens(list(ids)), (matcher.get_error(), ids)
+            bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
+            return set(np.flatnonzero(bits).tolist()) - {self.end}
+
+        return after
+
+
+@pytest.fixture(scope="session")
+def oracle(vocabulary: Callable[[str], TextTokenizer]) -> Callable[[str], Oracle]:
+    return cache(lambda name: Oracle(vocabulary(name), name))
+
+
+# Rows that go on from some bytes.
+
+
+@dataclass
+class Completions:
+    """Whole rows that begin with given bytes, through the byte automata of the segments."""
+
+    segments: list[ByteAutomaton]
+    opening: bytes
+    closing: bytes
+    rng: np.random.Generator
+
+    few = 24
+
+    def after(self, begun: bytes) -> Iterator[bytes]:
+        """Rows that begin so: all endings of the segment being written where they are few, else its next bytes tried
+        in turn and some draws."""
+        if len(begun) < len(self.opening):
+            assert self.opening.startswith(begun)
+            yield from self.after(self.opening)
+            return
+        places = self._places(begun[len(self.opening) :])
+        assert places, begun
+        for number, state in places:
+            if number == len(self.segments):
+                yield begun + self.closing[state:]
+                continue
+            for ending in self._endings(self.segments[number], state):
+                rest = [segment.draw(self.rng) for segment in self.segments[number + 1 :]]
+                yield b"".join([begun, ending, *rest, self.closing])
+
+    def _endings(self, segment: ByteAutomaton, state: int) -> Iterator[bytes]:
+        if segment.counts[state] <= self.few:
+            yield from segment.words(state)
+            return
+        if segment.accepting[state]:
+            yield b""
+        for byte, to in segment.edges[state]:
+            yield bytes([byte]) + segment.draw(self.rng, to)
+        for _ in range(4):
+            yield segment.draw(self.rng, state)
+
+    def _places(self, text: bytes) -> set[tuple[int, int]]:
+        """(segment, state) that a row's text may have led to; the closing is the last segment."""
+        places = {(0, 0)}
+        for byte in text:
+            places = {then for place in places for then in self._read(place, byte)}
+        return places
+
+    def _read(self, place: tuple[int, int], byte: int) -> Iterator[tuple[int, int]]:
+        number, state = place
+        if number == len(self.segments):
+            if self.closing[state : state + 1] == bytes([byte]):
+                yield number, state + 1
+            return
+        segment = self.segments[number]
+        if (to := int(segment.table[state, byte])) >= 0:
+            yield number, to
+        if segment.accepting[state]:
+            yield from self._read((number + 1, 0), byte)
+
+
+# Both, side by side.
+
+
+@dataclass
+class Case:
+    """One schema, codec and vocabulary."""
+
+    tokenizer: TextTokenizer
+    program: RowProgram
+    theirs: Callable[[Sequence[int]], set[int]]
+    completions: Completions
+    rng: np.random.Generator
+
+    def ended(self, ids: Sequence[int]) -> tuple[list[int], list[set[int]]]:
+        """A random row that begins with these ids, and what was allowed at each of its places."""
+        state, path, sets = self.program.start, list(ids), list[set[int]]()
+        at = 0
+        while state != self.program.end:
+            tokens, targets = self.program.edges(state)
+            sets.append(set(tokens.tolist()))
+            if at == len(path):
+                path.append(int(tokens[int(self.rng.random() * len(tokens))]))
+            state = int(targets[np.searchsorted(tokens, path[at])])
+            at += 1
+        return path, sets
+
+
+def make_case(
+    tokenizer: TextTokenizer, oracle: Oracle, codec_name: str, columns: Sequence[Spoken], seed: int
+) -> Case:
+    codec = codec_for(codec_name, Schema(tuple(column for column, _ in columns)))
+    rng = np.random.default_rng(seed)
+    order = tuple(rng.permutation(len(columns)).tolist())
+    forms = [codec.form(index, place == len(order) - 1) for place, index in enumerate(order)]
+    segments = [segment_automaton(form, codec.columns[i]) for form, i in zip(forms, order, strict=True)]
+    return Case(
+        tokenizer,
+        Grammar(codec, tokenizer).program(order),
+        oracle.allowed(row_regex(codec, order, [word for _, word in columns])),
+        Completions(segments, codec.row_open.encode(), codec.row_close.encode(), rng),
+        rng,
+    )
+
+
+def compare(case: Case, prefix: list[int], ours: set[int]) -> int:
+    """Checks one prefix; returns how many ids were refuted."""
+    theirs = case.theirs(prefix)
+    assert ours <= theirs, (case.tokenizer.decode(prefix), ours - theirs)
+    followed = [case.ended([*prefix, token])[0] for token in sorted(ours)]
+    texts = [case.tokenizer.decode(ids) for ids in followed]
+    for ids, own in zip(followed, case.tokenizer.encode_batch(texts), strict=True):
+        assert ids == own
+    begun = b"".join(case.tokenizer.token_bytes[token] or b"" for token in prefix)
+    only_theirs = sorted(theirs - ours)
+    tried = [
+        (token, row.decode())
+        for token in only_theirs
+        for row in case.completions.after(begun + (case.tokenizer.token_bytes[token] or b""))
+    ]
+    encoded = case.tokenizer.encode_batch([text for _, text in tried])
+    for (token, text), own in zip(tried, encoded, strict=True):
+        assert own[: len(prefix) + 1] != [*prefix, token], (text, token)
+    return len(only_theirs)
+
+
+def check_prefixes(case: Case, n_prefixes: int) -> None:
+    """Distinct prefixes of random rows, until there are as many."""
+    seen: set[tuple[int, ...]] = set()
+    while len(seen) < n_prefixes:
+        path, sets = case.ended([])
+        for at, ours in enumerate(sets):
+            prefix = path[:at]
+            if tuple(prefix) not in seen and len(seen) < n_prefixes:
+                seen.add(tuple(prefix))
+                compare(case, prefix, ours)
+        assert case.theirs(path) == set()
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize(("codec_name", "row"), [("compact", 2), ("json", 1), ("json", 3), ("paper", 5)])
+def test_allowed_ids_are_those_of_llguidance_that_the_tokenizer_would_write(
+    vocabulary: Callable[[str], TextTokenizer],
+    oracle: Callable[[str], Oracle],
+    name: str,
+    codec_name: str,
+    row: int,
+) -> None:
+    columns = [COLUMNS[label] for label in ROWS[row]]
+    check_prefixes(make_case(vocabulary(name), oracle(name), codec_name, columns, row), 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("codec_name", ["compact", "json"])
+@pytest.mark.parametrize("row", range(len(ROWS)))
+def test_allowed_ids_are_those_of_llguidance_on_ten_thousand_prefixes(
+    vocabulary: Callable[[str], TextTokenizer],
+    oracle: Callable[[str], Oracle],
+    name: str,
+    codec_name: str,
+    row: int,
+) -> None:
+    columns = [COLUMNS[label] for label in ROWS[row]]
+    check_prefixes(make_case(vocabulary(name), oracle(name), codec_name, columns, 100 + row), 300)
+
+
+# Where rows are few, all of them decide.
+
+FEW: tuple[Spoken, ...] = (
+    spoken("n", "integer", trie(tuple(map(str, range(95, 126, 5)))), lower="95", upper="125", step="5", missing=0.1),
+    spoken("job", "categorical", "", levels=("Sal", "Sales", " x", '"', "東京", "")),
+    spoken("x", "decimal", trie(("-0.5", "0", "0.5", "1", "1.5")), lower="-0.5", upper="1.5", decimals=1, step="0.5"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("codec_name", CODECS)
+def test_allowed_ids_are_exact_where_all_rows_can_be_encoded(
+    vocabulary: Callable[[str], TextTokenizer], oracle: Callable[[str], Oracle], name: str, codec_name: str
+) -> None:
+    case = make_case(vocabulary(name), oracle(name), codec_name, FEW, 0)
+    done = case.completions
+    parts = [list(segment.words()) for segment in done.segments]
+    rows = [b"".join([done.opening, *row, done.closing]).decode() for row in product(*parts)]
+    assert len(rows) == 8 * 6 * 5
+    canonical: dict[tuple[int, ...], set[int]] = {}
+    for ids in case.tokenizer.encode_batch(rows):
+        for at, token in enumerate(ids):
+            canonical.setdefault(tuple(ids[:at]), set()).add(token)
+    for prefix in case.rng.permutation(np.array([*canonical], dtype=object))[:60]:
+        theirs = case.theirs(prefix)
+        assert set(case.ended(prefix)[1][len(prefix)]) == canonical[prefix] == canonical[prefix] & theirs
+
+
+def test_the_oracles_expressions_say_what_the_columns_say() -> None:
+    rng = np.random.default_rng(0)
+    for codec_name in CODECS:
+        for label, (column, word) in COLUMNS.items():
+            codec = codec_for(codec_name, Schema((column,)))
+            pattern = re.compile(row_regex(codec, [0], [word]))
+            automaton = segment_automaton(codec.form(0, True), column)
+            for text in (automaton.draw(rng).decode() for _ in range(50)):
+                assert pattern.fullmatch(codec.row_open + text + codec.row_close), (label, json.dumps(text))
