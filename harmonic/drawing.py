@@ -9,23 +9,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from harmonic.conditional import Source, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
 from harmonic.decode.conditions import Plan
+from harmonic.decode.limits import limit_of
 from harmonic.decode.sampler import Draw, Grammar, Sampler
+from harmonic.decode.score import Audit, RowScore
 from harmonic.decode.slot import Usage
 from harmonic.imputation import Incomplete, draw_missing
 from harmonic.model.load import LoadedModel
 from harmonic.prompt.contexts import ContextLaw, Contexts
 from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
-from harmonic.table.cells import from_rows
+from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.neighbors import Neighbors
 from harmonic.table.rules import Rules
 from harmonic.table.schema import Row, Schema
@@ -33,6 +36,8 @@ from harmonic.table.schema import Row, Schema
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+AUDIT_ROWS = 256
+"""So many rows are scored to say what the mask has cost: the standard error of a share is then 3 points at most."""
 Earlier = Callable[[int, int], list[Row]]
 """Rows of a finished wave, by their numbers (first, stop)."""
 
@@ -128,6 +133,67 @@ class Drawer:
             drawn.add(Drawn(rows, part.rejects, part.usage))
         return drawn
 
+    def pace(self, drawn: Drawn, seconds: float, settings: SampleSection) -> dict[str, float | None]:
+        """How fast rows came, seconds > 0: occupancy (share of slots busy), rows and tokens a second, share of the
+        device's physical limit of decoded tokens, None where the device is not known."""
+        usage = drawn.usage
+        busy = usage.occupied / usage.steps if usage.steps else 0.0
+        device = self.loaded.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        limit = limit_of(self.loaded.model, name)
+        decoded = (usage.row_tokens + usage.rejected_tokens) / seconds
+        return {
+            "mean_busy_slots": busy,
+            "occupancy": busy / self.slots(settings),
+            "rows_per_second": len(drawn.rows) / seconds,
+            "tokens_per_second": usage.tokens / seconds,
+            "share_of_physical_limit": decoded / limit.tokens_per_second(busy) if limit and busy else None,
+        }
+
+    def slots(self, settings: SampleSection) -> int:
+        """How many contexts are decoded at once."""
+        return settings.slots or (64 if self.loaded.device.type == "cpu" else 256)
+
+    def audit(self, rows: Sequence[Row], *, seed: int, settings: SampleSection) -> Audit | None:
+        """What the mask has cost, from the first AUDIT_ROWS drawn rows; None where no context is whole among them.
+
+        Contexts are those of `draw` under the same seed and settings, and rows are scored in them.
+        """
+        size = self.law.rows
+        stop = min(len(rows), AUDIT_ROWS) // size * size
+        sampler, plan = self.sampler(settings), self._plan(settings, seed)
+        known = dict(enumerate(rows[:stop]))
+        scores: list[RowScore] = []
+        for start, end in waves(0, stop, self.law.contexts, size):
+            source = self._source(start, seed, settings, lambda low, high: list(rows[low:high]))
+            prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end)
+            scores += sampler.score(prompts, known).values()
+        return Audit.of(scores) if scores else None
+
+    def score(self, frame: DataFrame, *, seed: int) -> list[RowScore]:
+        """How probable other rows are, each in a context of its own; see Harmonic.score."""
+        rows = to_rows(frame, self.schema)
+        law = replace(self.law, rows=1)
+        shown = Shown([], None) if law.contexts == "synthetic" else self.shown
+        contexts = Contexts(
+            shown.rows,
+            shown.near_of(frame, law),
+            law,
+            seed=seed,
+            purpose="val",
+            asked=rows,
+            target=self.target,
+        )
+        sampler = self.sampler(SampleSection())
+        prompts = []
+        for number in range(len(rows)):
+            # A row's score does not depend on the rows that are scored beside it.
+            context = contexts.around(number, number)
+            examples = [contexts.rows[at] for at in context.examples]
+            prompts.append(sampler.prompt(examples, context.order, first_row=number, n_rows=1))
+        scores = sampler.score(prompts, dict(enumerate(rows)))
+        return [scores[number] for number in range(len(rows))]
+
     def impute(
         self,
         frame: DataFrame,
@@ -156,12 +222,11 @@ class Drawer:
     def sampler(self, settings: SampleSection) -> Sampler:
         """The sampler of these settings. Raises HarmonicError for rules that do not fit the table."""
         loaded = self.loaded
-        on_cpu = str(loaded.device).startswith("cpu")
         return Sampler(
             loaded.model,
             self.grammar,
             context_length=loaded.context_length,
-            slots=settings.slots or (64 if on_cpu else 256),
+            slots=self.slots(settings),
             choice=Choice(settings.temperature, settings.top_k, settings.top_p),
             exact=settings.exact,
             max_attempts=settings.max_attempts,

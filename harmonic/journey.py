@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 2048
 """Rows of a sample are written in chunks of at most about this many: what a kill can lose."""
+LEAST_KEPT = 0.9
+"""Below this share of valid rows without the mask a draw is commented on."""
 SMALL_CHUNK_ROWS = 256
 """Chunks of short samples: an eighth of the rows, but not fewer than this."""
 
@@ -125,7 +127,7 @@ def sample(
         chunks.wait()
     drawn = chunks.join()
     table = from_rows(drawn.rows, synthesizer.schema_, seed=settings.seed)
-    facts = _facts(settings, drawn, time.monotonic() - started)
+    facts = _facts(settings, synthesizer, drawn, time.monotonic() - started)
     run.write_json(f"{name}.json", facts)
     run.write_text(f"{name}.csv", to_csv_text(table, synthesizer.schema_))
     run.log("sampled", **facts)
@@ -322,18 +324,39 @@ def _training(run: Run) -> list[dict[str, Any]]:
     return entries + [{"step": step, "eval_loss": loss} for step, loss in last["val_losses"]]
 
 
-def _facts(settings: SampleSection, drawn: Drawn, seconds: float) -> dict[str, Any]:
+def _facts(settings: SampleSection, synthesizer: Harmonic, drawn: Drawn, seconds: float) -> dict[str, Any]:
+    """What a draw has taken, and what the mask has cost it."""
     usage = drawn.usage
-    slots = usage.occupied / usage.steps if usage.steps else 0.0
     return {
         "settings": _plain(settings),
         "rows": len(drawn.rows),
         "rejects": dict(drawn.rejects),
         "prompt_tokens": usage.prompt_tokens,
         "row_tokens": usage.row_tokens,
+        "rejected_tokens": usage.rejected_tokens,
         "forced_share": usage.forced_tokens / usage.row_tokens if usage.row_tokens else 0.0,
-        "mean_busy_slots": slots,
         "seconds": round(seconds, 2),
+        **synthesizer.pace(drawn, seconds, settings),
+        **_audited(synthesizer, drawn, settings),
+    }
+
+
+def _audited(synthesizer: Harmonic, drawn: Drawn, settings: SampleSection) -> dict[str, Any]:
+    """The mean mass that the mask kept, and what follows from it; a warning where the model hardly knows its format."""
+    audit = synthesizer.audit(drawn.rows, settings=settings)
+    if audit is None:
+        return {}
+    if audit.kept_mass < LEAST_KEPT:
+        log.warning(
+            "Without the schema's mask %.0f %% of the rows would be valid: the model has not learnt how rows are "
+            "written. Train it longer.",
+            100 * audit.kept_mass,
+        )
+    return {
+        "audit_rows": audit.rows,
+        "kept_mass": audit.kept_mass,
+        "kept_mass_standard_error": audit.standard_error,
+        "bias_bound": audit.bias_bound,
     }
 
 

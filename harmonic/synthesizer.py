@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from harmonic.conditional import conditioned
 from harmonic.config import (
     DEFAULT_BUDGET,
@@ -24,6 +26,7 @@ from harmonic.config import (
     SampleSection,
 )
 from harmonic.decode.sampler import Grammar
+from harmonic.decode.score import Audit
 from harmonic.drawing import Drawer, Drawn, Shown
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
@@ -168,6 +171,25 @@ class Harmonic:
         """
         settings = settings or SampleSection()
         return self._drawer.impute(frame, seed=seed, settings=settings, progress=progress)
+
+    def score(self, frame: DataFrame, *, seed: int = 0) -> DataFrame:
+        """Natural logarithms of the rows' probabilities, each in a context of its own, under `frame`'s index.
+
+        masked: under the mask, as a draw of the row would report it; full: under the model alone, over its whole
+        vocabulary. Raises HarmonicError for a frame without a column of the training table, or with a cell that the
+        training rows do not allow.
+        """
+        scores = self._drawer.score(frame, seed=seed)
+        table = {"masked": [score.masked for score in scores], "full": [score.full for score in scores]}
+        return pd.DataFrame(table, index=frame.index, dtype="float64")
+
+    def pace(self, drawn: Drawn, seconds: float, settings: SampleSection) -> dict[str, float | None]:
+        """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
+        return self._drawer.pace(drawn, seconds, settings)
+
+    def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
+        """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
+        return self._drawer.audit(rows, seed=settings.seed, settings=settings)
 
     def draw(
         self,

@@ -369,3 +369,15 @@ def test_a_config_is_frozen() -> None:
     assert isinstance(config, Config)
     with pytest.raises(AttributeError):
         config.run.seed = 1  # type: ignore[misc]
+
+
+def test_conditions_of_a_sample_stand_in_the_run_file_and_survive_json(tmp_path: Path) -> None:
+    text = (
+        '[table]\nsource = "rows.csv"\n[sample]\nwhere = ["age >= 65"]\nrules = ["start <= end"]\n'
+        "given = { sex = 2 }\n[sample.quotas.class]\nyes = 0.5\nno = 0.5\n"
+    )
+    config = load_config(_write(tmp_path, text))
+    assert config.sample is not None
+    assert (config.sample.where, config.sample.rules) == (("age >= 65",), ("start <= end",))
+    assert (config.sample.given, config.sample.quotas) == ({"sex": 2}, {"class": {"yes": 0.5, "no": 0.5}})
+    assert config_from_dict(json.loads(json.dumps(config.to_json()))) == config

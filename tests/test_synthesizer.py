@@ -130,3 +130,35 @@ def test_errors_come_before_any_training(data: tuple[pd.DataFrame, Schema]) -> N
     frame = pd.DataFrame({f"c{n}": ["x" * 30 + str(k % 9) for k in range(40)] for n in range(400)})
     with pytest.raises(HarmonicError, match="the model's context holds 2048"):
         _model().fit(frame)
+
+
+def test_a_rows_score_does_not_depend_on_the_rows_beside_it(
+    fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    train, _ = data
+    scores = fitted.score(train.iloc[3:7], seed=1)
+    assert list(scores.index) == list(train.index[3:7])
+    assert (scores["full"] <= scores["masked"]).all() and (scores["masked"] < 0).all()
+    pd.testing.assert_frame_equal(scores.head(1), fitted.score(train.iloc[3:4], seed=1), rtol=1e-4)
+
+
+def test_a_row_that_the_schema_does_not_allow_has_no_score(
+    fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    other = data[0].head(1).assign(sex=3)
+    with pytest.raises(HarmonicError, match="'sex'"):
+        fitted.score(other)
+
+
+def test_the_audit_says_what_the_mask_has_cost(fitted: Harmonic) -> None:
+    settings = SampleSection(seed=2)
+    drawn = fitted.draw(0, 20, seed=2, settings=settings)
+    audit = fitted.audit(drawn.rows, settings=settings)
+    assert audit is not None
+    assert audit.rows == 20
+    assert 0 < audit.kept_mass < 1
+    assert fitted.audit(drawn.rows[:2], settings=settings) is None, "no context is whole"
+    pace = fitted.pace(drawn, 2.0, settings)
+    assert pace["rows_per_second"] == 10
+    assert 0 < (pace["occupancy"] or 0) <= 1
+    assert pace["share_of_physical_limit"] is None, "nothing is known about this device"

@@ -24,7 +24,7 @@ class Limit:
     token_flops: float
 
     def tokens_per_second(self, slots: float) -> float:
-        """Decoded tokens a second with so many slots busy; keys and values, which grow with the context, not counted."""
+        """Decoded tokens a second with so many slots busy; keys and values, which grow, are not counted."""
         return slots / max(self.weight_bytes / self.bandwidth, slots * self.token_flops / self.rate)
 
 

@@ -37,7 +37,6 @@ from harmonic.prompt.tokens import TextTokenizer
 from harmonic.table.rules import Rules
 from harmonic.table.schema import Column, Row
 
-
 MAX_ATTEMPTS = 400
 """Draws of one row: rules that one row in a hundred keeps are met by all but one row in fifty."""
 

@@ -38,6 +38,11 @@ class Usage:
     steps: int = 0
     occupied: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All tokens that the model has read."""
+        return self.prompt_tokens + self.row_tokens + self.rejected_tokens
+
     def add(self, other: Usage) -> None:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -98,7 +103,7 @@ class Slot:
         return self.tokens[self._first :]
 
     def segment_with(self, token: int, state: int) -> list[int]:
-        """The ids of the segment that a token belongs to, which leads to `state`: those before it, and what it forces."""
+        """The ids of the segment of a token that leads to `state`: those before it, itself, and what it forces."""
         segment = self.job.program.segment
         ids = (
             [token] if segment[state] != segment[self.state] else [*self.tokens[self._segment_first :], token]

@@ -47,8 +47,7 @@ _LEAN_BYTES = 1 << 29
 """Largest logits of a micro-batch that the CPU's own loss holds at once; above, TRL's chunked one takes over."""
 _RESULT = "result.json"
 _SETTLED, _LATE = "eval_settled", 0.01
-"""The state that is kept has the lowest validation loss, but for ties of up to one part in a hundred: of these the
-last wins, whose rate was lowest and whose shares are the better calibrated."""
+"""Of states within a hundredth of the lowest validation loss a late one is kept: its shares are better calibrated."""
 _log = logging.getLogger(__name__)
 
 
@@ -97,9 +96,9 @@ def finetune(
     """Trains `loaded` (its model is used up) on `train` until `budget` is spent; writes out/adapter and out/trainer.
 
     train_settings: keys of trl.SFTConfig, lora_settings: of peft.LoraConfig, both verbatim. With `val`, the weights of
-    the lowest validation loss (about: `_LATE`) are kept, and budget.patience ends training. "full" trains all weights and writes a
-    model folder as out/adapter. Raises HarmonicError for bad settings, an instruction longer than the context, a
-    foreign out/trainer, and a training after which nothing has moved; KeyboardInterrupt on Ctrl-C, its state saved.
+    the lowest validation loss are kept (see _LATE), and budget.patience ends training. "full" trains all weights and
+    writes a model folder. Raises HarmonicError for bad settings, an instruction longer than the context, a foreign
+    out/trainer, and a training after which nothing has moved; KeyboardInterrupt on Ctrl-C, its state saved.
     """
     settings, budget, folder = dict(train_settings or {}), budget or BudgetSection(), out / "trainer"
     _check_base(loaded, method, lora_settings, budget, val)
