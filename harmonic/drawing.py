@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harmonic.conditional import Source, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
 from harmonic.decode.conditions import Plan
-from harmonic.decode.limits import limit_of
+from harmonic.decode.limits import device_name, limit_of
 from harmonic.decode.sampler import Draw, Grammar, Sampler
 from harmonic.decode.score import Audit, RowScore
 from harmonic.decode.slot import Usage
@@ -138,9 +137,7 @@ class Drawer:
         device's physical limit of decoded tokens, None where the device is not known."""
         usage = drawn.usage
         busy = usage.occupied / usage.steps if usage.steps else 0.0
-        device = self.loaded.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        limit = limit_of(self.loaded.model, name)
+        limit = limit_of(self.loaded.model, device_name(self.loaded.device))
         decoded = (usage.row_tokens + usage.rejected_tokens) / seconds
         return {
             "mean_busy_slots": busy,

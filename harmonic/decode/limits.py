@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 _DEVICES = {"H200": (4.3e12, 790e12)}
 """By a part of the name: bytes and floating-point operations a second."""
 
@@ -26,6 +28,11 @@ class Limit:
     def tokens_per_second(self, slots: float) -> float:
         """Decoded tokens a second with so many slots busy; keys and values, which grow, are not counted."""
         return slots / max(self.weight_bytes / self.bandwidth, slots * self.token_flops / self.rate)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself: "NVIDIA H200", "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def limit_of(model: Any, device_name: str) -> Limit | None:

@@ -40,7 +40,7 @@ from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
 from harmonic.model.vendor import build, check_keys
 from harmonic.model.visits import Padding, Visits, VisitSet, measure
-from harmonic.model.watch import WHOLE, Stop, Watch, interruptible
+from harmonic.model.watch import Stop, Watch, interruptible, last_checkpoint
 from harmonic.prompt.instructions import IGNORED, Tokens
 
 _LEAN_BYTES = 1 << 29
@@ -122,7 +122,7 @@ def finetune(
         trainable = count_trainable(trainer.model)
         before = fingerprints(trained_tensors(trainer.model))
         with interruptible(watch):
-            trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+            trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         if watch.stop == "interrupt":
             raise KeyboardInterrupt(
                 f"Training ended on Ctrl-C after step {trainer.state.global_step} of {plan.steps}, and is saved in "
@@ -367,17 +367,6 @@ def _tokens_by_step(lengths: NDArray[np.int64], plan: Plan) -> NDArray[np.int64]
     """Tokens seen after each step, int64 [steps]."""
     ends = np.minimum(np.arange(1, plan.steps + 1) * plan.per_step, plan.visits)
     return np.asarray(np.cumsum(lengths)[ends - 1])
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that is whole; what a kill left half-written is taken away."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / WHOLE).is_file():
-            whole.append(path)
-        elif PartialState().is_main_process:
-            remove(path)
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def _result(trainer: _Trainer, watch: Watch, plan: Plan, adapter: Path, trainable: int) -> FinetuneResult:

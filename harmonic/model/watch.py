@@ -21,12 +21,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ExportableState
 
 from harmonic.errors import HarmonicError
+from harmonic.files import remove
 
 Stop = Literal["steps", "minutes", "patience", "interrupt"]
 WHOLE = "WHOLE"
@@ -178,3 +180,14 @@ def interruptible(watch: Watch) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, former)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that is whole; what a kill left half-written is taken away."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / WHOLE).is_file():
+            whole.append(path)
+        elif PartialState().is_main_process:
+            remove(path)
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
