@@ -135,6 +135,8 @@ class BudgetSection:
     steps: Count | None = None
     tokens: Count | None = None
     minutes: Positive | None = None
+    most_tokens: Count | None = None
+    """Beside any of these: no more tokens than this."""
     patience: Count | None = None
     """Validations without a better loss before training ends; None = no early stopping."""
 
@@ -147,7 +149,8 @@ class BudgetSection:
             )
 
 
-DEFAULT_BUDGET = BudgetSection()
+DEFAULT_BUDGET = BudgetSection(most_tokens=700_000)
+"""What two processor cores train nano on in some six minutes."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
     "per_device_train_batch_size": 1,
@@ -158,7 +161,8 @@ DEFAULT_TRAIN: Vendor = {
     "warmup_steps": 0.03,
 }
 DEFAULT_LORA: Vendor = {"r": 64, "lora_alpha": 128, "target_modules": "all-linear"}
-"""What holds where a run file has no such section; a section that stands is passed on as it is."""
+"""What holds where a run file has no such section; a section that stands is passed on as it is. The default budget
+goes with the default [train] alone: who writes their own says how long."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Harmonic:
             method=section.method,
             train_settings=self._train_settings(),
             lora_settings=self._lora_settings(),
-            budget=self.budget or DEFAULT_BUDGET,
+            budget=self._budget(),
             seed=self.seed,
             resume=resume,
         )
@@ -280,11 +280,14 @@ class Harmonic:
             loaded,
             sample_lengths(instructions, loaded.context_length).tolist(),
             self._train_settings(),
-            self.budget or DEFAULT_BUDGET,
+            self._budget(),
             method=self._model_section().method,
             lora_settings=self._lora_settings(),
             per_pass=instructions.per_pass,
         )
+
+    def _budget(self) -> BudgetSection:
+        return self.budget or (DEFAULT_BUDGET if self.train is None else BudgetSection())
 
     def _train_settings(self) -> Mapping[str, Any]:
         return DEFAULT_TRAIN if self.train is None else self.train

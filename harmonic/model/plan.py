@@ -78,7 +78,8 @@ def plan_steps(
 ) -> tuple[int, int]:
     """Steps and visits that a budget buys; `pace` is seconds a token in one process.
 
-    Without a budget it is `passes` passes, the last step perhaps smaller, and `max_steps` steps at most.
+    Without a budget it is `passes` passes, the last step perhaps smaller; in any case `max_steps` steps and
+    `most_tokens` tokens at most.
     """
     visits = None
     if budget.steps is not None:
@@ -91,8 +92,11 @@ def plan_steps(
     else:
         visits = max(1, round(shape.passes * per_pass))
         steps = math.ceil(visits / shape.per_step)
-    if shape.max_steps and steps > shape.max_steps:
-        steps, visits = shape.max_steps, None
+    bounds = [shape.max_steps] if shape.max_steps else []
+    if budget.most_tokens is not None:
+        bounds.append(max(1, round(budget.most_tokens / mean_length / shape.per_step)))
+    if bounds and steps > min(bounds):
+        steps, visits = min(bounds), None
     return steps, visits if visits is not None else steps * shape.per_step
 
 

@@ -75,3 +75,5 @@ def test_a_budget_buys_steps(
 def test_more_processes_take_fewer_steps_over_the_same_visits() -> None:
     shape = training_shape({"per_device_train_batch_size": 4, "num_train_epochs": 1}, world=2)
     assert plan_steps(BudgetSection(), shape, 100, 50.0, 0.0) == (13, 100)
+    assert plan_steps(BudgetSection(most_tokens=2000), shape, 100, 50.0, 0.0) == (5, 40)
+    assert plan_steps(BudgetSection(most_tokens=10**9), shape, 100, 50.0, 0.0) == (13, 100)
