@@ -46,8 +46,6 @@ from harmonic.prompt.instructions import IGNORED, Tokens
 _LEAN_BYTES = 1 << 29
 """Largest logits of a micro-batch that the CPU's own loss holds at once; above, TRL's chunked one takes over."""
 _RESULT = "result.json"
-_SETTLED, _LATE = "eval_settled", 0.01
-"""Of states within a hundredth of the lowest validation loss a late one is kept: its shares are better calibrated."""
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +94,7 @@ def finetune(
     """Trains `loaded` (its model is used up) on `train` until `budget` is spent; writes out/adapter and out/trainer.
 
     train_settings: keys of trl.SFTConfig, lora_settings: of peft.LoraConfig, both verbatim. With `val`, the weights of
-    the lowest validation loss are kept (see _LATE), and budget.patience ends training. "full" trains all weights and
+    the lowest validation loss are kept, and budget.patience ends training. "full" trains all weights and
     writes a model folder. Raises HarmonicError for bad settings, an instruction longer than the context, a foreign
     out/trainer, and a training after which nothing has moved; KeyboardInterrupt on Ctrl-C, its state saved.
     """
@@ -208,12 +206,8 @@ class _Trainer(SFTTrainer):
                 losses = self._lean_losses if self._fits(inputs) else _fused_losses
                 both = self.accelerator.gather_for_metrics(torch.stack(losses(model, inputs), dim=1))
             totals += both.double().sum(0).cpu()
-        loss = float(totals[0] / totals[1])
-        self.log({"eval_loss": loss})
-        metrics = {
-            "eval_loss": loss,
-            _SETTLED: loss * (1 - _LATE * self.state.global_step / self.args.max_steps),
-        }
+        metrics = {"eval_loss": float(totals[0] / totals[1])}
+        self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -268,7 +262,7 @@ def _arguments(
         "save_only_model": False,
         "eval_strategy": "steps" if has_val else "no",
         "load_best_model_at_end": has_val,
-        "metric_for_best_model": _SETTLED if has_val else None,
+        "metric_for_best_model": "eval_loss" if has_val else None,
         "greater_is_better": False if has_val else None,
         "disable_tqdm": True,
         "push_to_hub": False,

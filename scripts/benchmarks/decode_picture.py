@@ -49,6 +49,9 @@ def draw_picture(figures: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_title(f"{model}, {name}, {batch} contexts at once", loc="left")
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
+    canvas.supxlabel(
+        "valid rows a second, and as a part of ours; in brackets the rows asked for in one context", size=9
+    )
     canvas.savefig(path, dpi=160)
 
 
@@ -72,4 +75,3 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.2)
-    axes.set_xlabel("valid rows a second (rows a context), and as a part of ours")
