@@ -94,6 +94,22 @@ class Reader:
         self.device = parameter.device
         self.decoder = model.get_decoder()
         self.cache = SlotCache(n_slots, limit, parameter.dtype)
+        self._n_slots = n_slots
+        self._holding: set[int] = set()
+        """The slots that still hold the shared prompt: a job with another one reads over it."""
+
+    def share(self, ids: list[int]) -> None:
+        """Reads what jobs' prompts begin with, once for all slots."""
+        self._holding = set(range(self._n_slots)) if ids else set()
+        if ids:
+            self.read([0], [0], [ids])
+            self.cache.spread(0, len(ids))
+
+    def begin(self, slot: int, shares: bool) -> bool:
+        """A slot begins a job; whether it may begin behind what is shared, if the job's prompt does."""
+        if not shares:
+            self._holding.discard(slot)
+        return slot in self._holding
 
     @torch.inference_mode()
     def read(self, slots: list[int], starts: list[int], chunks: list[list[int]]) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from harmonic.decode.cache import Reader
 from harmonic.decode.chooser import Chooser
 from harmonic.decode.noise import uniform
+from harmonic.decode.shared import SharedReader
 from harmonic.decode.slot import DrawnRow, Job, Slot, Usage
 
 Judge = Callable[[Slot, str | None], bool]
@@ -34,14 +35,12 @@ def keep_sound(slot: Slot, flaw: str | None) -> bool:
 class Engine:
     """Decodes jobs in `n_slots` slots of one reader."""
 
-    def __init__(self, reader: Reader, chooser: Chooser, *, n_slots: int) -> None:
+    def __init__(self, reader: Reader | SharedReader, chooser: Chooser, *, n_slots: int) -> None:
         self.reader = reader
         self.chooser = chooser
         self.n_slots = n_slots
         self.usage = Usage()
         self._shared: list[int] = []
-        self._holding: set[int] = set()
-        """The slots that still hold the shared prompt: a job with another one reads over it."""
 
     def run(
         self, jobs: Iterable[Job], shared: list[int] | None = None, judge: Judge = keep_sound
@@ -114,16 +113,11 @@ class Engine:
 
     def _share(self, shared: list[int]) -> None:
         self._shared = shared
-        self._holding = set(range(self.n_slots)) if shared else set()
-        if shared:
-            self.reader.read([0], [0], [shared])
-            self.reader.cache.spread(0, len(shared))
-            self.usage.prompt_tokens += len(shared)
+        self.reader.share(shared)
+        self.usage.prompt_tokens += len(shared)
 
     def _skip(self, job: Job, number: int) -> int:
         """How much of the job's prompt its slot holds already; at least its last token is left to read."""
         n_shared = len(self._shared)
-        if number in self._holding and n_shared < len(job.prompt) and job.prompt[:n_shared] == self._shared:
-            return n_shared
-        self._holding.discard(number)
-        return 0
+        shares = 0 < n_shared < len(job.prompt) and job.prompt[:n_shared] == self._shared
+        return n_shared if self.reader.begin(number, shares) else 0

@@ -29,6 +29,7 @@ from harmonic.decode.head import Heads
 from harmonic.decode.lift import compiler_for
 from harmonic.decode.program import RowProgram, chain
 from harmonic.decode.score import Passage, RowScore, score
+from harmonic.decode.shared import SharedReader, can_share
 from harmonic.decode.slot import Job, Slot, Usage
 from harmonic.errors import HarmonicError
 from harmonic.prompt.instructions import Instruction, write_instruction
@@ -254,7 +255,11 @@ class Sampler:
         return Passage(ids, grammar.tokenizer.encode_batch(texts), program, [n_given] * len(texts))
 
     def _engine(self, seed: int) -> Engine:
-        reader = Reader(self.model, self.slots, self.context_length)
+        reader = (
+            SharedReader(self.model, self.slots)
+            if can_share(self.model)
+            else Reader(self.model, self.slots, self.context_length)
+        )
         alphabet = self.grammar.alphabet
         chooser = Chooser(
             Heads(self.model, alphabet.closed, alphabet.open),

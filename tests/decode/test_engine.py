@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from harmonic.decode.automaton import TokenNodes
 from harmonic.decode.cache import Reader
@@ -20,6 +21,7 @@ from harmonic.decode.head import Heads
 from harmonic.decode.noise import gumbel
 from harmonic.decode.program import RowProgram, chain
 from harmonic.decode.score import Passage, score
+from harmonic.decode.shared import SharedReader, can_share
 from harmonic.decode.slot import Job, Slot
 from harmonic.errors import HarmonicError
 
@@ -47,7 +49,7 @@ def _alphabet(program: RowProgram) -> torch.Tensor:
     return torch.from_numpy(np.unique(program.tokens).astype(np.int64))
 
 
-def _plain(model: LlamaForCausalLM, job: Job, seed: int) -> list[list[int]]:
+def _plain(model: PreTrainedModel, job: Job, seed: int) -> list[list[int]]:
     """The same law, written as plainly as can be."""
     ids = list(job.prompt)
     rows = []
@@ -80,7 +82,7 @@ def _jobs(program: RowProgram, n: int, seed: int = 0, shared: int = 4) -> list[J
 
 
 def _engine(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     program: RowProgram,
     n_slots: int,
     *,
@@ -95,11 +97,29 @@ def _engine(
         seed=seed,
         weighs=exact,
     )
-    return Engine(Reader(model, n_slots, 512), chooser, n_slots=n_slots)
+    return Engine(_reader(model, n_slots), chooser, n_slots=n_slots)
+
+
+def _of_any_device(model: PreTrainedModel, n_slots: int) -> Reader:
+    return Reader(model, n_slots, 512)
+
+
+def _of_shared_beginnings(model: PreTrainedModel, n_slots: int) -> SharedReader:
+    assert can_share(model)
+    return SharedReader(model, n_slots)
+
+
+_reader: Callable[[PreTrainedModel, int], Reader | SharedReader] = _of_any_device
+
+
+@pytest.fixture(autouse=True, params=[_of_any_device, _of_shared_beginnings])
+def each_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here is made with both ways of reading."""
+    monkeypatch.setattr(sys.modules[__name__], "_reader", request.param)
 
 
 def _run(
-    model: LlamaForCausalLM, program: RowProgram, jobs: list[Job], n_slots: int, **options: object
+    model: PreTrainedModel, program: RowProgram, jobs: list[Job], n_slots: int, **options: object
 ) -> dict[int, list[list[int]]]:
     shared = options.pop("shared", None)
     engine = _engine(model, program, n_slots, **options)  # type: ignore[arg-type]
@@ -118,6 +138,50 @@ def test_slots_cache_and_forced_runs_change_no_token(
     expected = {job.first_row: _plain(model, job, 7) for job in jobs}
     assert _run(model, program, jobs, n_slots) == expected
     assert _run(model, program, jobs[::-1], n_slots, shared=[1, 2, 3, 2]) == expected
+
+
+@pytest.mark.parametrize("groups", [4, 2])
+def test_a_qwen_is_read_as_one_row_at_a_time(groups: int, program: RowProgram) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        model = Qwen2ForCausalLM(Qwen2Config(vocab_size=VOCABULARY, num_key_value_heads=groups, **sizes)).eval()
+    jobs = _jobs(program, 7)
+    expected = {job.first_row: _plain(model, job, 7) for job in jobs}
+    assert _run(model, program, jobs, 3, shared=[1, 2, 3, 2]) == expected
+
+
+def test_jobs_that_share_nothing_stand_beside_those_that_do(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    model = tiny_llama(VOCABULARY)
+    others = [Job([9, *job.prompt], program, job.first_row + 100, 2) for job in _jobs(program, 6, seed=1)]
+    jobs = [job for pair in zip(_jobs(program, 6), others, strict=True) for job in pair]
+    expected = {job.first_row: _plain(model, job, 7) for job in jobs}
+    for n_slots in (1, 4):
+        assert _run(model, program, jobs, n_slots, shared=[1, 2, 3, 2]) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_hidden_states_are_the_models_own(
+    dtype: torch.dtype, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    """Chunks of unlike lengths, in slots out of order, behind a shared beginning or not."""
+    model = tiny_llama(VOCABULARY).to(dtype)
+    reader = _reader(model, 5)
+    reader.share([1, 2, 3])
+    texts: dict[int, list[int]] = {slot: [] for slot in (3, 0, 4)}
+    starts = {slot: 3 * reader.begin(slot, shares=slot != 0) for slot in texts}
+    rng = np.random.default_rng(0)
+    for lengths in ((4, 1, 9), (1, 1, 2), (1, 70, 1)):
+        chunks = [rng.integers(1, 40, length).tolist() for length in lengths]
+        found = reader.read(list(texts), list(starts.values()), chunks)
+        for (slot, text), chunk, hidden in zip(texts.items(), chunks, found, strict=True):
+            text += chunk
+            starts[slot] += len(chunk)
+            whole = text if slot == 0 else [1, 2, 3, *text]
+            own = model.model(input_ids=torch.tensor([whole])).last_hidden_state[0, -1].detach()
+            torch.testing.assert_close(hidden, own, atol=1e-5 if dtype == torch.float32 else 0.05, rtol=1e-3)
 
 
 def test_a_shared_prefix_is_read_once(
