@@ -111,7 +111,7 @@ def test_rows_are_drawn_under_conditions_and_holes_are_filled(
     rows = pd.read_csv(run / "samples" / "older.csv")
     assert (rows["sex"] == 2).all() and (rows["age"] >= 40).all()
     printed = _run(repository, "scripts/sample.py", run, "--seed", "6", "--quota", "sex=1:5,2:3")
-    quotas = Path(printed.split("Rows: ")[1].strip())
+    quotas = Path(printed.split("Rows: ")[1].splitlines()[0].strip())
     assert quotas.name.startswith("seed-6-") and not (run / "samples" / "seed-6.csv").exists()
     assert pd.read_csv(quotas)["sex"].value_counts().to_dict() == {1: 5, 2: 3}
     holes = pd.read_csv(table).head(5)
