@@ -133,7 +133,6 @@ class SharedReader(Cache):
         n, width, n_heads, size = len(group.slots), group.width, tokens.shape[1], tokens.shape[2]
         n_kept = keys.shape[1]
         fold = n_heads // n_kept
-        seen = (keys, values)
         if self._is_in_order and n == self._n_chunks:
             seen = (keys[:n, :, : group.end], values[:n, :, : group.end])
         else:
