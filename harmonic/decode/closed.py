@@ -52,15 +52,18 @@ class ClosedChooser:
         places = edges.tokens if self._weighs else edges.places
         scores = logits.gather(1, places[at]).double().masked_fill(~allowed, -torch.inf)
         cut = truncated(scores, self._choice)
-        noise = gumbel(self._seed, *keys(slots, self._device), edges.tokens[at])
+        # One slot among a thousand numbers, the others before a tag: only what is allowed is worth a number.
+        noise = gumbel(self._seed, *keys(slots, self._device), edges.tokens[at], allowed)
         best = (cut + noise).argmax(dim=1, keepdim=True)
         log_probs = scores.gather(1, best)[:, 0] - scores.logsumexp(1)
         edge = at.gather(1, best)[:, 0]
         kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
-        made = zip(
-            edges.tokens[edge].tolist(), edges.targets[edge].tolist(), log_probs.tolist(), kept, strict=True
-        )
-        return [Pick(token, state, 0, log_prob, mass) for token, state, log_prob, mass in made]
+        tokens, states = edges.tokens[edge].tolist(), edges.targets[edge].tolist()
+        made = zip(slots, tokens, states, log_probs.tolist(), kept, strict=True)
+        return [
+            Pick(token, state, _spent(slot, state), log_prob, mass)
+            for slot, token, state, log_prob, mass in made
+        ]
 
     def _options(self, slots: Sequence[Slot], edges: _Edges) -> tuple[Tensor, Tensor]:
         """(at, allowed), [n, width]: which edges each slot may choose from, padded to one width."""
@@ -79,3 +82,9 @@ class ClosedChooser:
             )
             self._edges[program] = _Edges(indptr, tokens, self._heads.closed.places(tokens), targets)
         return self._edges[program]
+
+
+def _spent(slot: Slot, state: int) -> int:
+    """What a free text has spent when a choice that costs nothing leads to `state`: inside a character, what it had."""
+    segment = slot.job.program.segment
+    return slot.spent if slot.spent and segment[state] == segment[slot.state] else 0

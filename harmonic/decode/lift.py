@@ -131,7 +131,8 @@ class Compiler:
         lengths = {text: text_bytes(text) for text in _SAMPLES}
         samples = [text for text in _SAMPLES if column.min_bytes <= lengths[text] <= column.max_bytes]
         words = [before + json.dumps(text, ensure_ascii=False)[1:].encode() + after[1:] for text in samples]
-        head = common_head(words, len(before), self.tokenizer, self._vocabulary)
+        # The quote is no part of it: with what follows a tokenizer may merge it ('"/'), whatever these few words say.
+        head = common_head(words, len(before) - 1, self.tokenizer, self._vocabulary)
         encoded = self._encode(_texts(words), subject)
         # A literal in quotes is one of the texts: it needs room, and no words of its own.
         quoted = [text for text, _ in form.literals if text.startswith('"')]

@@ -11,19 +11,36 @@ import torch
 from torch import Tensor
 
 
-def gumbel(seed: int, rows: Tensor, attempts: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
-    """Standard Gumbel noise, float64 [n, k], for tokens int64 [n, k] and keys int64 [n]."""
-    return -torch.log(-torch.log(uniform(seed, rows, attempts, steps, tokens)))
+def gumbel(
+    seed: int, rows: Tensor, attempts: Tensor, steps: Tensor, tokens: Tensor, where: Tensor | None = None
+) -> Tensor:
+    """Standard Gumbel noise, float64 [n, k], for tokens int64 [n, k] and keys int64 [n].
+
+    where: bool [n, k], the places that are looked at; the others hold 0 and cost nothing. None = all.
+    """
+    keys = _row_keys(seed, rows, attempts, steps)[:, None]
+    if where is None:
+        return -torch.log(-torch.log(_uniform(keys ^ tokens)))
+    noise = torch.zeros(tokens.shape, dtype=torch.float64, device=tokens.device)
+    noise[where] = -torch.log(-torch.log(_uniform(keys.expand_as(tokens)[where] ^ tokens[where])))
+    return noise
 
 
 def uniform(seed: int, rows: Tensor, attempts: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
     """Uniform noise inside (0, 1), float64 [n, k], for tokens int64 [n, k] and keys int64 [n]."""
+    return _uniform(_row_keys(seed, rows, attempts, steps)[:, None] ^ tokens)
+
+
+def _row_keys(seed: int, rows: Tensor, attempts: Tensor, steps: Tensor) -> Tensor:
     key = _mix(torch.full_like(rows, _signed(seed)))
     for part in (rows, attempts, steps):
         key = _mix(key ^ part)
-    bits = _mix(key.unsqueeze(1) ^ tokens)
+    return key
+
+
+def _uniform(keys: Tensor) -> Tensor:
     # 53 bits, shifted half a step off zero: logarithms of it are always finite.
-    return (_shift(bits, 11).double() + 0.5) * 2.0**-53
+    return (_shift(_mix(keys), 11).double() + 0.5) * 2.0**-53
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from harmonic.decode.automaton import TokenAutomaton
-from harmonic.decode.cache import Reader
 from harmonic.decode.canonical import Canonical
 from harmonic.decode.choice import Choice
 from harmonic.decode.chooser import Chooser
@@ -28,8 +27,8 @@ from harmonic.decode.engine import Engine
 from harmonic.decode.head import Heads
 from harmonic.decode.lift import compiler_for
 from harmonic.decode.program import RowProgram, chain
+from harmonic.decode.readers import open_reader
 from harmonic.decode.score import Passage, RowScore, score
-from harmonic.decode.shared import SharedReader, can_share
 from harmonic.decode.slot import Job, Slot, Usage
 from harmonic.errors import HarmonicError
 from harmonic.prompt.instructions import Instruction, write_instruction
@@ -255,11 +254,7 @@ class Sampler:
         return Passage(ids, grammar.tokenizer.encode_batch(texts), program, [n_given] * len(texts))
 
     def _engine(self, seed: int) -> Engine:
-        reader = (
-            SharedReader(self.model, self.slots)
-            if can_share(self.model)
-            else Reader(self.model, self.slots, self.context_length)
-        )
+        reader = open_reader(self.model, self.slots, self.context_length)
         alphabet = self.grammar.alphabet
         chooser = Chooser(
             Heads(self.model, alphabet.closed, alphabet.open),

@@ -100,9 +100,10 @@ class TextTokenizer:
     @cached_property
     def token_bytes(self) -> tuple[bytes | None, ...]:
         """The bytes of each id; None for special tokens and unused ids."""
-        table: list[bytes | None] = [None] * (max(self.backend.get_vocab().values()) + 1)
+        vocabulary = self.backend.get_vocab(with_added_tokens=True)
+        table: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
         convert = _byte_level if self._is_byte_level else _sentencepiece
-        for token, index in self.backend.get_vocab(with_added_tokens=True).items():
+        for token, index in vocabulary.items():
             table[index] = convert(token)
         for index, added in self.backend.get_added_tokens_decoder().items():
             table[index] = None if added.special else added.content.encode()
@@ -115,8 +116,9 @@ class TextTokenizer:
 
     @cached_property
     def _is_byte_level(self) -> bool:
-        facts = json.loads(self.backend.to_str())
-        return '"ByteLevel"' in json.dumps([facts.get("decoder"), facts.get("pre_tokenizer")])
+        # Their states are JSON; the whole tokenizer's, merges included, would take seconds to read.
+        parts = (self.backend.decoder, self.backend.pre_tokenizer)
+        return any(b'"ByteLevel"' in part.__getstate__() for part in parts if part is not None)
 
     def _after_newline(self, ids: list[int], text: str) -> list[int]:
         width = len(self._newline)
@@ -148,11 +150,7 @@ class TextTokenizer:
 
 
 def _byte_level(token: str) -> bytes:
-    return (
-        bytes(_BYTE_OF[character] for character in token)
-        if all(c in _BYTE_OF for c in token)
-        else token.encode()
-    )
+    return token.translate(_BYTE_OF).encode("latin-1") if _ALPHABET.issuperset(token) else token.encode()
 
 
 def _sentencepiece(token: str) -> bytes:
@@ -161,11 +159,12 @@ def _sentencepiece(token: str) -> bytes:
     return token.replace("▁", " ").encode()
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """The printable stand-ins of byte-level vocabularies: visible Latin-1 as itself, the others from 256 on."""
+def _byte_alphabet() -> dict[int, int]:
+    """The bytes of the printable stand-ins of byte-level vocabularies: visible Latin-1 as itself, the others from 256 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(b): b for b in visible} | {chr(256 + n): b for n, b in enumerate(hidden)}
+    return {b: b for b in visible} | {256 + n: b for n, b in enumerate(hidden)}
 
 
 _BYTE_OF = _byte_alphabet()
+_ALPHABET = frozenset(map(chr, _BYTE_OF))

@@ -42,3 +42,12 @@ def test_noise_is_the_recorded_one_on_every_machine() -> None:
 
 
 GOLDEN = [0.035211, -1.200743, -0.418067]
+
+
+def test_noise_for_some_places_is_the_noise_of_all() -> None:
+    keys = [torch.tensor([1, 2]), torch.tensor([0, 0]), torch.tensor([3, 4])]
+    tokens, where = (
+        torch.tensor([[1, 2, 3], [8, 3, 1]]),
+        torch.tensor([[True, False, True], [False, True, False]]),
+    )
+    assert torch.equal(gumbel(5, *keys, tokens, where), torch.where(where, gumbel(5, *keys, tokens), 0.0))
