@@ -195,7 +195,7 @@ class SampleSection:
 class EvaluateSection:
     """[evaluate]: the report."""
 
-    suite: Literal["quick", "full"] = "quick"
+    suite: Literal["quick", "full", "paper"] = "quick"
     seed: Natural = 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harmonic.conditional import Source, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
-from harmonic.decode.conditions import Plan
+from harmonic.decode.conditions import Plan, is_complete
 from harmonic.decode.limits import device_name, limit_of
 from harmonic.decode.sampler import Draw, Grammar, Sampler
 from harmonic.decode.score import Audit, RowScore
@@ -54,6 +54,13 @@ class Drawn:
         self.rows += later.rows
         self.rejects.update(later.rejects)
         self.usage.add(later.usage)
+
+
+class ShownRows(NamedTuple):
+    """Training rows, by number, that the prompt of a row showed, and those it might have shown as likely."""
+
+    shown: tuple[int, ...]
+    left_out: tuple[int, ...]
 
 
 class Shown:
@@ -132,17 +139,18 @@ class Drawer:
             drawn.add(Drawn(rows, part.rejects, part.usage))
         return drawn
 
-    def pace(self, drawn: Drawn, seconds: float, settings: SampleSection) -> dict[str, float | None]:
+    def pace(
+        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
+    ) -> dict[str, float | None]:
         """How fast rows came, seconds > 0: occupancy (share of slots busy), rows and tokens a second, share of the
         device's physical limit of decoded tokens, None where the device is not known."""
-        usage = drawn.usage
         busy = usage.occupied / usage.steps if usage.steps else 0.0
         limit = limit_of(self.loaded.model, device_name(self.loaded.device))
         decoded = (usage.row_tokens + usage.rejected_tokens) / seconds
         return {
             "mean_busy_slots": busy,
             "occupancy": busy / self.slots(settings),
-            "rows_per_second": len(drawn.rows) / seconds,
+            "rows_per_second": n_rows / seconds,
             "tokens_per_second": usage.tokens / seconds,
             "share_of_physical_limit": decoded / limit.tokens_per_second(busy) if limit and busy else None,
         }
@@ -166,6 +174,20 @@ class Drawer:
             prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end)
             scores += sampler.score(prompts, known).values()
         return Audit.of(scores) if scores else None
+
+    def shown_to(self, n_rows: int, *, seed: int, settings: SampleSection) -> list[ShownRows] | None:
+        """Which training rows the prompts of rows 0 ... n_rows - 1 show; None where no prompt shows any."""
+        if self.law.contexts == "synthetic" or not self.law.examples:
+            return None
+        plan, source = self._plan(settings, seed), self._source(0, seed, settings, None)
+        assert source is not None
+        made: list[ShownRows] = []
+        for run in plan.runs(0, -(-n_rows // plan.size) * plan.size):
+            contexts, index = source.contexts(run.conditions), run.first_row // plan.size
+            is_known = is_complete(run.conditions, len(self.schema.modelled))  # such rows have no prompt
+            shown = ((), ()) if is_known else (contexts[index].examples, contexts.left_out(index))
+            made += [ShownRows(*shown)] * run.n_rows
+        return made[:n_rows]
 
     def score(self, frame: DataFrame, *, seed: int) -> list[RowScore]:
         """How probable other rows are, each in a context of its own; see Harmonic.score."""

@@ -12,21 +12,19 @@ import json
 import logging
 import shutil
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harmonic import files
 from harmonic.config import Config, EvaluateSection, SampleSection
-from harmonic.decode.slot import Usage
-from harmonic.drawing import Drawn
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
+from harmonic.exposure import read_echo, write_shown
+from harmonic.pieces import Joined, Pieces, plain
 from harmonic.progress import Progress
 from harmonic.run import Run
 from harmonic.synthesizer import Harmonic
-from harmonic.table.cells import from_rows
 from harmonic.table.infer import observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
@@ -35,12 +33,8 @@ from harmonic.table.splits import Parts, split_roles, with_test
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 2048
-"""Rows of a sample are written in chunks of at most about this many: what a kill can lose."""
 LEAST_KEPT = 0.9
 """Below this share of valid rows without the mask a draw is commented on."""
-SMALL_CHUNK_ROWS = 256
-"""Chunks of short samples: an eighth of the rows, but not fewer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +99,9 @@ def sample(
     processes: Processes = Processes(),
     name: str | None = None,
 ) -> Path:
-    """Draws settings.rows rows into samples/NAME.csv, chunk by chunk; a chunk that stands is not drawn again.
+    """Draws settings.rows rows into samples/NAME.csv, piece by piece; a piece that stands is not drawn again.
 
-    name: None = `sample_name`. With several processes each draws every count-th chunk; the first one joins them.
+    name: None = `sample_name`. With several processes each draws every count-th piece; the first one joins them.
     Returns the CSV's path.
     """
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
@@ -117,21 +111,22 @@ def sample(
     if done.exists():
         _check_sample(run, name, settings)
         return done
-    chunks = _Chunks(run.path(f"{name}.parts"), synthesizer, settings)
+    pieces = Pieces(run.path(f"{name}.parts"), synthesizer, settings)
     started = time.monotonic()
     with Progress("rows", settings.rows, enabled=processes.is_main) as progress:
-        for number in range(processes.rank, chunks.count, processes.count):
-            chunks.draw(number, progress)
+        for number in range(processes.rank, pieces.count, processes.count):
+            pieces.draw(number, progress)
         if not processes.is_main:
             return done
-        chunks.wait()
-    drawn = chunks.join()
-    table = from_rows(drawn.rows, synthesizer.schema_, seed=settings.seed)
-    facts = _facts(settings, synthesizer, drawn, time.monotonic() - started)
-    run.write_json(f"{name}.json", facts)
-    run.write_text(f"{name}.csv", to_csv_text(table, synthesizer.schema_))
+        pieces.wait()
+    seconds = time.monotonic() - started
+    with files.atomic_file(done) as temporary:
+        facts = _facts(settings, synthesizer, pieces.join(temporary), seconds)
+        # The CSV says that all is done, so it appears last.
+        run.write_json(f"{name}.json", facts)
+        write_shown(run, name, synthesizer, settings)
     run.log("sampled", **facts)
-    shutil.rmtree(chunks.folder)
+    shutil.rmtree(pieces.folder)
     return done
 
 
@@ -179,80 +174,11 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
         settings=config.to_json(),
         draws=drawn,
         training=_training(run),
+        prompts=read_echo(run, name, parts.train, synthetic, schema),
     )
     result.save(run.path("report.json"))
     result.save(run.path("report.html"))
     return result
-
-
-class _Chunks:
-    """A sample in pieces: rows [number * size, ...) each as one JSON file that appears whole."""
-
-    def __init__(self, folder: Path, synthesizer: Harmonic, settings: SampleSection) -> None:
-        self.folder = folder
-        self.synthesizer = synthesizer
-        self.settings = settings
-        width = synthesizer.law_.rows
-        wanted = min(CHUNK_ROWS, max(SMALL_CHUNK_ROWS, settings.rows // 8))
-        self.size = max(width, wanted // width * width)
-        self.count = -(-settings.rows // self.size)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._check_facts()
-
-    def draw(self, number: int, progress: Progress) -> None:
-        first, stop = self._bounds(number)
-        if not self._path(number).exists():
-            before = progress.done
-            drawn = self.synthesizer.draw(
-                first,
-                stop,
-                seed=self.settings.seed,
-                settings=self.settings,
-                earlier=self._earlier,
-                progress=lambda rows: progress.reach(before + min(rows, stop - first)),
-            )
-            files.write_json(self._path(number), _to_json(drawn))
-        progress.advance(stop - first)
-
-    def wait(self) -> None:
-        """Until every chunk stands, those of other processes too."""
-        while not all(self._path(number).exists() for number in range(self.count)):
-            time.sleep(0.5)
-
-    def join(self) -> Drawn:
-        drawn = Drawn([])
-        for number in range(self.count):
-            drawn.add(_from_json(files.read_json(self._path(number))))
-        return drawn
-
-    def _earlier(self, first: int, stop: int) -> list[Row]:
-        """Rows of a finished wave, from their chunks; they may be another process's to draw."""
-        rows: list[Row] = []
-        for number in range(first // self.size, -(-stop // self.size)):
-            while not self._path(number).exists():
-                time.sleep(0.5)
-            low, _ = self._bounds(number)
-            rows += _from_json(files.read_json(self._path(number))).rows[max(0, first - low) : stop - low]
-        return rows
-
-    def _bounds(self, number: int) -> tuple[int, int]:
-        return number * self.size, min(self.settings.rows, (number + 1) * self.size)
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.json"
-
-    def _check_facts(self) -> None:
-        """Chunks of other settings are refused: joined to ours they would be no table of one law."""
-        facts = {**_plain(self.settings), "chunk": self.size}
-        place = self.folder / "settings.json"
-        if not place.exists():
-            files.write_json(place, facts)
-        elif (found := files.read_json(place)) != facts:
-            differing = sorted(key for key in facts if found.get(key) != facts[key])
-            raise HarmonicError(
-                f"Sample {str(self.folder)!r}: was begun with another {', '.join(differing)}. "
-                "Go on with the same settings, remove that folder, or use another --seed or --name."
-            )
 
 
 def _read_parts(config: Config) -> tuple[Schema, Parts]:
@@ -300,18 +226,12 @@ def _check_split(run: Run, parts: Parts) -> None:
 
 def _check_sample(run: Run, name: str, settings: SampleSection) -> None:
     found = run.read_json(f"{name}.json")["settings"]
-    if found != _plain(settings):
-        differing = sorted(key for key, value in _plain(settings).items() if found.get(key) != value)
+    if found != plain(settings):
+        differing = sorted(key for key, value in plain(settings).items() if found.get(key) != value)
         raise HarmonicError(
             f"Sample {name!r}: stands already, drawn with another {', '.join(differing)}. "
             "Use another --seed or --name, or move the file away."
         )
-
-
-def _plain(settings: SampleSection) -> dict[str, Any]:
-    """The settings as JSON gives them back."""
-    data: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
-    return data
 
 
 def _training(run: Run) -> list[dict[str, Any]]:
@@ -324,26 +244,26 @@ def _training(run: Run) -> list[dict[str, Any]]:
     return entries + [{"step": step, "eval_loss": loss} for step, loss in last["val_losses"]]
 
 
-def _facts(settings: SampleSection, synthesizer: Harmonic, drawn: Drawn, seconds: float) -> dict[str, Any]:
+def _facts(settings: SampleSection, synthesizer: Harmonic, joined: Joined, seconds: float) -> dict[str, Any]:
     """What a draw has taken, and what the mask has cost it."""
-    usage = drawn.usage
+    usage = joined.usage
     return {
-        "settings": _plain(settings),
-        "rows": len(drawn.rows),
-        "rejects": dict(drawn.rejects),
+        "settings": plain(settings),
+        "rows": joined.n_rows,
+        "rejects": dict(joined.rejects),
         "prompt_tokens": usage.prompt_tokens,
         "row_tokens": usage.row_tokens,
         "rejected_tokens": usage.rejected_tokens,
         "forced_share": usage.forced_tokens / usage.row_tokens if usage.row_tokens else 0.0,
         "seconds": round(seconds, 2),
-        **synthesizer.pace(drawn, seconds, settings),
-        **_audited(synthesizer, drawn, settings),
+        **synthesizer.pace(usage, joined.n_rows, seconds, settings),
+        **_audited(synthesizer, joined.first_rows, settings),
     }
 
 
-def _audited(synthesizer: Harmonic, drawn: Drawn, settings: SampleSection) -> dict[str, Any]:
+def _audited(synthesizer: Harmonic, rows: list[Row], settings: SampleSection) -> dict[str, Any]:
     """The mean mass that the mask kept, and what follows from it; a warning where the model hardly knows its format."""
-    audit = synthesizer.audit(drawn.rows, settings=settings)
+    audit = synthesizer.audit(rows, settings=settings)
     if audit is None:
         return {}
     if audit.kept_mass < LEAST_KEPT:
@@ -358,16 +278,3 @@ def _audited(synthesizer: Harmonic, drawn: Drawn, settings: SampleSection) -> di
         "kept_mass_standard_error": audit.standard_error,
         "bias_bound": audit.bias_bound,
     }
-
-
-def _to_json(drawn: Drawn) -> dict[str, Any]:
-    return {
-        "rows": drawn.rows,
-        "rejects": dict(drawn.rejects),
-        "usage": asdict(drawn.usage),
-    }
-
-
-def _from_json(data: dict[str, Any]) -> Drawn:
-    rows = [tuple(row) for row in data["rows"]]
-    return Drawn(rows, Counter(data["rejects"]), Usage(**data["usage"]))

@@ -27,7 +27,8 @@ from harmonic.config import (
 )
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
-from harmonic.drawing import Drawer, Drawn, Shown
+from harmonic.decode.slot import Usage
+from harmonic.drawing import Drawer, Drawn, Shown, ShownRows
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
@@ -183,13 +184,20 @@ class Harmonic:
         table = {"masked": [score.masked for score in scores], "full": [score.full for score in scores]}
         return pd.DataFrame(table, index=frame.index, dtype="float64")
 
-    def pace(self, drawn: Drawn, seconds: float, settings: SampleSection) -> dict[str, float | None]:
+    def pace(
+        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
+    ) -> dict[str, float | None]:
         """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
-        return self._drawer.pace(drawn, seconds, settings)
+        return self._drawer.pace(usage, n_rows, seconds, settings)
 
     def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
         """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
         return self._drawer.audit(rows, seed=settings.seed, settings=settings)
+
+    def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
+        """Which training rows the prompts of rows 0 ... n_rows - 1 of these settings show, and which they might have
+        shown; None where no prompt shows any."""
+        return self._drawer.shown_to(n_rows, seed=settings.seed, settings=settings)
 
     def draw(
         self,

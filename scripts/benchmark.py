@@ -3,8 +3,13 @@
 python scripts/benchmark.py quickstart --seeds 5          utility and C2ST of the quickstart, and of random weights
 python scripts/benchmark.py tables                        whole journeys on real tables: time, dtypes, missing rates
 python scripts/benchmark.py vocabularies --rows 2000      real vocabularies on random weights: every row valid
+python scripts/benchmark.py fuzz --rows 500               36 fuzzed schemas on random weights: valid, bounded, canonical
 python scripts/benchmark.py decode                        rows a second against generate + xgrammar, and rejection
+python scripts/benchmark.py throughput --seconds 5        on a GPU: tokens a second against its physical limit
+python scripts/benchmark.py rivals --seeds 3              five baselines on nine tables, beside published figures
+python scripts/benchmark.py ceilings                      real rows on the HARMONIC splits: macro F1, AUC, R2
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
+python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
 Real tables are looked for in HARMONIC_DATA.
 """
 
@@ -18,7 +23,18 @@ from pathlib import Path
 
 import cli
 
-MEASUREMENTS = ("quickstart", "tables", "vocabularies", "decode", "neighbors")
+MEASUREMENTS = (
+    "quickstart",
+    "tables",
+    "vocabularies",
+    "fuzz",
+    "decode",
+    "throughput",
+    "neighbors",
+    "rivals",
+    "ceilings",
+    "evaluation",
+)
 
 
 def work() -> None:
@@ -28,6 +44,7 @@ def work() -> None:
     parser.add_argument("measurement", choices=MEASUREMENTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=5.0, help="throughput: the longest run of a point")
     parser.add_argument("--only", nargs="*", help="some of the tables or parts, by name")
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=v", help="override a setting of the runs"

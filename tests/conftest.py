@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 # Before any library reads them: nothing is downloaded, nothing lands in a user's caches, one thread a worker.
@@ -44,6 +47,14 @@ def _needed(folder: Path) -> Path:
 def repository() -> Path:
     """The top of the project."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def measurement(repository: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """measurement("ebnf"): a module of benchmarks, from the folder of the scripts."""
+    sys.path.insert(0, str(repository / "scripts"))
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    sys.path.remove(str(repository / "scripts"))
 
 
 @pytest.fixture(scope="session")

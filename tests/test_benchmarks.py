@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import random
 import re
-import sys
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,19 +22,11 @@ from harmonic.decode.grammar import segment_automaton
 from harmonic.decode.sampler import Grammar
 from harmonic.errors import HarmonicError
 from harmonic.model.load import load_model
-from harmonic.prompt.rows import SegmentForm, codec_for
+from harmonic.prompt.rows import Reject, SegmentForm, codec_for
 from harmonic.table.schema import Column, Kind, Schema
 
 ALPHABET = ' a-]^["\\\n0é߿ࠀ€￿😀'
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[\w]+|[|()])')
-
-
-@pytest.fixture(scope="module")
-def measurement(repository: Path) -> Iterator[Callable[[str], ModuleType]]:
-    """measurement("ebnf"): a module of benchmarks, from the folder of the scripts."""
-    sys.path.insert(0, str(repository / "scripts"))
-    yield lambda name: importlib.import_module(f"benchmarks.{name}")
-    sys.path.remove(str(repository / "scripts"))
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +155,34 @@ def test_a_table_s_grammar_reads_its_rows_and_that_many_of_them(codec_name: str,
     )
 
 
+@pytest.mark.parametrize("codec_name", ["compact", "json"])
+def test_the_judge_takes_the_rows_that_a_codec_writes_and_no_others(
+    codec_name: str, measurement: Callable[[str], ModuleType]
+) -> None:
+    judge, schemas = measurement("judge"), measurement("schemas")
+    rng, random_words = random.Random(0), np.random.default_rng(0)
+    taken = 0
+    for seed in (0, 1, 2, 3, 4, 11, 12, 13, 14):
+        schema, order = schemas.fuzzed(seed, with_text=True)
+        codec = codec_for(codec_name, schema)
+        last = len(order) - 1
+        segments = [
+            segment_automaton(codec.form(i, at == last), codec.columns[i]) for at, i in enumerate(order)
+        ]
+        for _ in range(20):
+            said = "".join(segment.draw(random_words).decode() for segment in segments)
+            text = codec.row_open + said + codec.row_close
+            for tried in (text, *(damaged(text, rng) for _ in range(20))):
+                row = codec.parse_row(tried, order)
+                is_row = not isinstance(row, Reject) and codec.encode_row(row, order) == tried
+                taken += is_row
+                try:
+                    assert judge.judge(tried, codec_name, codec.columns, order) == row and is_row, tried
+                except judge.Refused:
+                    assert not is_row, tried
+    assert 9 * 20 < taken < 9 * 20 * 21
+
+
 @pytest.fixture(scope="module")
 def course(measurement: Callable[[str], ModuleType]) -> Any:
     """Nano on a table of two columns, three contexts that show one to three rows."""
@@ -251,3 +270,49 @@ def test_the_picture_holds_a_panel_for_each_model_table_and_batch(
     assert (tmp_path / "decode.png").read_bytes().startswith(b"\x89PNG")
     picture.draw_picture([], tmp_path / "nothing.png")
     assert not (tmp_path / "nothing.png").exists()
+
+
+def test_throughput_says_what_it_measured_and_what_it_could_not(
+    measurement: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU: a tiny model, the same steps with and without a constraint; a reader that fails costs no other one."""
+    throughput = measurement("throughput")
+    arguments = Namespace(only=["tiny", "1", "32", "varlen"], seconds=0.1, data_dir=tmp_path)
+    refused = [row["not_measured"] for row in throughput.measure(arguments)]
+    assert refused == ["it is not on a CUDA device"] * 2
+
+    def packed(model: Any, slots: int) -> Any:
+        return throughput.VarlenReader(model, slots, 4096, attention=lambda query, *_: query)
+
+    def failing(model: Any, slots: int) -> Any:
+        raise RuntimeError("CUDA error: capture was refused\nand so on")
+
+    monkeypatch.setattr(throughput, "obstacle", lambda model: None)
+    monkeypatch.setitem(throughput.READERS, "varlen", packed)
+    monkeypatch.setitem(throughput.READERS, "varlen-eager", failing)
+    arguments.only = ["tiny", "32", *throughput.READERS]
+    figures = list(throughput.measure(arguments))
+    assert [row["failed"] for row in figures if "failed" in row] == ["CUDA error: capture was refused"]
+    measured = [row for row in figures if "failed" not in row]
+    assert [row["reader"] for row in measured] == ["varlen", "sdpa"]
+    for row in measured:
+        assert row["occupied"] == row["batch"] <= row["tokens_per_step"]
+        assert row["tokens_per_second"] == pytest.approx(1000 * row["tokens_per_step"] / row["step_ms"])
+        assert row["constraint_cost"] > -1
+        assert row["limit"] is row["share_of_limit"] is None, "a CPU's limit is not known"
+    with pytest.raises(HarmonicError, match="'nono': there is no such part"):
+        throughput._names(["nono"])
+
+
+def test_the_shapes_of_throughput_are_of_the_size_they_are_named_after(
+    measurement: Callable[[str], ModuleType],
+) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.device("meta"):
+        sizes = {
+            name: sum(weights.numel() for weights in LlamaForCausalLM(LlamaConfig(**shape)).parameters())
+            for name, shape in measurement("throughput").SHAPES.items()
+        }
+    assert (sizes["1b"], sizes["8b"]) == (1_235_814_400, 8_030_261_248)

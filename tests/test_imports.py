@@ -34,7 +34,11 @@ MAY_USE: dict[str, set[str]] = {
     "drawing": _TO_DECODE | {"decode", "conditional", "imputation"},
     "synthesizer": _TO_DECODE | {"decode", "conditional", "drawing"},
     "mallm": _TO_DECODE | {"decode", "baselines", "evaluation"},
-    "journey": _TO_DECODE | {"decode", "drawing", "synthesizer", "baselines", "evaluation"},
+    "exposure": _TO_DECODE | {"decode", "drawing", "synthesizer", "evaluation"},
+    "pieces": _TO_DECODE | {"decode", "drawing", "synthesizer"},
+    "journey": _TO_DECODE
+    | {"decode", "drawing", "synthesizer", "baselines", "evaluation", "exposure", "pieces"},
+    "repeats": GROUND | {"journey", "evaluation"},
 }
 """The direction of the design; every room may use itself, too."""
 MAY_ALSO_USE = {"evaluation.llm": {"prompt", "nano", "model"}}

@@ -22,8 +22,8 @@ SMALL = [
     "--set",
     "sample.rows=24",
 ]
-IN_SMALL_CHUNKS = (
-    "import runpy, sys; from harmonic import journey; journey.CHUNK_ROWS = 8; sys.argv = sys.argv[1:]; "
+IN_SMALL_PIECES = (
+    "import runpy, sys; from harmonic import pieces; pieces.PIECE_ROWS = 8; sys.argv = sys.argv[1:]; "
 )
 RUN_FILE = "sys.path.insert(0, 'scripts'); runpy.run_path(sys.argv[0], run_name='__main__')"
 
@@ -35,14 +35,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _command(repository: Path, *arguments: str | Path, chunks: bool = False) -> list[str]:
-    head = ["-c", IN_SMALL_CHUNKS + RUN_FILE] if chunks else []
+def _command(repository: Path, *arguments: str | Path, in_pieces: bool = False) -> list[str]:
+    head = ["-c", IN_SMALL_PIECES + RUN_FILE] if in_pieces else []
     return [sys.executable, *head, *map(str, arguments)]
 
 
-def _run(repository: Path, *arguments: str | Path, status: int = 0, chunks: bool = False) -> str:
+def _run(repository: Path, *arguments: str | Path, status: int = 0, in_pieces: bool = False) -> str:
     done = subprocess.run(
-        _command(repository, *arguments, chunks=chunks),
+        _command(repository, *arguments, in_pieces=in_pieces),
         cwd=repository,
         capture_output=True,
         text=True,
@@ -77,6 +77,8 @@ def test_a_bare_table_becomes_rows_and_a_report(run: Path, table: Path) -> None:
     rows, real = pd.read_csv(run / "samples" / "seed-0.csv"), pd.read_csv(table)
     assert len(rows) == 24
     assert (rows.dtypes == real.dtypes).all()
+    assert len(json.loads((run / "samples" / "seed-0.shown.json").read_text())["shown"]) == 24
+    assert json.loads((run / "report.json").read_text())["privacy"]["prompt_echo"]["n_rows"] > 0
     text = "".join(path.read_text() for path in run.rglob("*.json") if "trainer" not in str(path))
     assert str(table.parent) not in text.replace(str(table), "")
 
@@ -163,11 +165,11 @@ def test_files_of_any_tool_are_evaluated(repository: Path, table: Path, tmp_path
 
 def test_a_sample_killed_three_times_is_the_same_table(repository: Path, run: Path) -> None:
     sample = ["scripts/sample.py", run, "--rows", "64"]
-    _run(repository, *sample, "--seed", "7", chunks=True)
+    _run(repository, *sample, "--seed", "7", in_pieces=True)
     parts = run / "samples" / "seed-8.parts"
     for kill in range(1, 4):
         process = subprocess.Popen(
-            _command(repository, *sample, "--seed", "8", chunks=True),
+            _command(repository, *sample, "--seed", "8", in_pieces=True),
             cwd=repository,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(repository)},
@@ -177,7 +179,7 @@ def test_a_sample_killed_three_times_is_the_same_table(repository: Path, run: Pa
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (run / "samples" / "seed-8.csv").exists()
-    _run(repository, *sample, "--seed", "8", chunks=True)
+    _run(repository, *sample, "--seed", "8", in_pieces=True)
     resumed = (run / "samples" / "seed-8.csv").read_text()
     for path in (run / "samples").glob("seed-8.*"):
         path.unlink()

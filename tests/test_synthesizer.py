@@ -158,7 +158,21 @@ def test_the_audit_says_what_the_mask_has_cost(fitted: Harmonic) -> None:
     assert audit.rows == 20
     assert 0 < audit.kept_mass < 1
     assert fitted.audit(drawn.rows[:2], settings=settings) is None, "no context is whole"
-    pace = fitted.pace(drawn, 2.0, settings)
+    pace = fitted.pace(drawn.usage, len(drawn.rows), 2.0, settings)
     assert pace["rows_per_second"] == 10
     assert 0 < (pace["occupancy"] or 0) <= 1
     assert pace["share_of_physical_limit"] is None, "nothing is known about this device"
+
+
+def test_what_prompts_showed_is_known_row_by_row(fitted: Harmonic) -> None:
+    settings = SampleSection(rows=10, seed=2)
+    shown = fitted.shown_to(10, settings=settings)
+    assert shown is not None
+    assert len(shown) == 10
+    assert shown[:6] == fitted.shown_to(6, settings=settings), (
+        "rows do not depend on how many are asked about"
+    )
+    for row in shown:
+        assert row.shown
+        assert not {*row.shown} & {*row.left_out}
+        assert all(0 <= number < len(fitted.rows_) for number in (*row.shown, *row.left_out))

@@ -9,6 +9,7 @@ in one of them is an error.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 
 from transformers import PreTrainedModel
 
@@ -22,11 +23,17 @@ _log = logging.getLogger(__name__)
 def open_reader(model: PreTrainedModel, n_slots: int, limit: int) -> Reader | SharedReader:
     """The reader of a model, for contexts of at most `limit` tokens in `n_slots` slots."""
     if can_share(model):
-        _log.info("Reading on the CPU: shared beginnings once, %d slots.", n_slots)
+        _say(f"Reading on the CPU: shared beginnings once, {n_slots} slots.")
         return SharedReader(model, n_slots)
     reason = obstacle(model)
     if reason is None:
-        _log.info("Reading on CUDA: flash attention and CUDA graphs (unverified), %d slots.", n_slots)
+        _say(f"Reading on CUDA: flash attention and CUDA graphs (unverified), {n_slots} slots.")
         return VarlenReader(model, n_slots, limit)
-    _log.info("Reading with masked attention, %d slots, for the model cannot be packed: %s.", n_slots, reason)
+    _say(f"Reading with masked attention, {n_slots} slots, for the model cannot be packed: {reason}.")
     return Reader(model, n_slots, limit)
+
+
+@lru_cache
+def _say(text: str) -> None:
+    """Once a process: a table is drawn in hundreds of pieces."""
+    _log.info(text)

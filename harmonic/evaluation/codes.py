@@ -10,7 +10,7 @@ reports it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harmonic.errors import HarmonicError
 from harmonic.table.cells import encode_values
 from harmonic.table.schema import Column, Schema
 
@@ -74,6 +73,16 @@ class Codes:
         return self.columns.index(column)
 
 
+def stack(first: Codes, second: Codes) -> Codes:
+    """The rows of both tables of one codebook, the first one's first."""
+    return Codes(
+        first.columns,
+        np.vstack([first.cells, second.cells]),
+        np.vstack([first.lengths, second.lengths]),
+        first.levels,
+    )
+
+
 class Codebook:
     """Learns the levels of all frames, those of the first one (the training rows) commonest first."""
 
@@ -94,19 +103,6 @@ class Codebook:
             cells[:, i] = _spread(_numbers(texts, column, known), codes)
             lengths[:, i] = _spread([np.nan if text is None else float(len(text)) for text in texts], codes)
         return Codes(modelled, cells, lengths, self.levels)
-
-
-def check_table(frame: pd.DataFrame, schema: Schema, role: str) -> None:
-    """Raises HarmonicError where the `role` table is empty or lacks a column of the schema."""
-    if not len(frame):
-        raise HarmonicError(f"Table {role!r}: 0 rows, expected at least 1. Pass the rows to evaluate.")
-    names: list[Hashable] = list(frame.columns)
-    for name in schema.names:
-        if names.count(name) != 1:
-            raise HarmonicError(
-                f"Column {name!r}: stands {names.count(name)} times in the {role} table, expected once; "
-                f"it has {names}. Pass tables of one schema."
-            )
 
 
 def _texts(frame: pd.DataFrame, column: Column) -> tuple[NDArray[np.intp], list[str | None]]:

@@ -8,8 +8,12 @@ another missing cell. Brute force in chunks: exact, and small in memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from harmonic.evaluation.codes import Codes
 
@@ -18,6 +22,7 @@ Ints = NDArray[np.intp]
 Hashes = NDArray[np.uint64]
 CHUNK_CELLS = 2**19
 """Query rows x base rows handled at once: the buffers stay in the processor's cache."""
+BANDWIDTH_ROWS = 500
 STREAM_HASH = 531
 
 
@@ -35,25 +40,82 @@ def ranges(train: Codes) -> Floats:
 def nearest(queries: Codes, base: Codes, widths: Floats) -> tuple[Floats, Ints]:
     """Distance to and row number of the nearest base row, each [n_queries]; the first one wins a tie."""
     distances, rows = np.empty(len(queries)), np.empty(len(queries), dtype=np.intp)
-    step = max(1, CHUNK_CELLS // max(1, len(base)))
-    for start in range(0, len(queries), step):
-        chunk = slice(start, start + step)
-        matrix = _distances(queries.cells[chunk], base.cells, base.is_ordered, widths)
+    for chunk, matrix in _chunks(queries, base, widths):
         rows[chunk] = matrix.argmin(axis=1)
         distances[chunk] = matrix.min(axis=1)
     return distances, rows
 
 
-def _distances(queries: Floats, base: Floats, is_ordered: NDArray[np.bool_], widths: Floats) -> Floats:
-    total = np.zeros((len(queries), len(base)))
-    for i, is_amount in enumerate(is_ordered):
-        a, b = queries[:, i, None], base[None, :, i]
-        gap = np.abs(a / widths[i] - b / widths[i]) if is_amount else (a != b).astype(float)
-        if np.isnan(a).any() or np.isnan(b).any():
-            gap[np.isnan(gap)] = 1.0
-            gap[np.isnan(a) & np.isnan(b)] = 0.0
-        total += gap
-    return total / max(1, len(is_ordered))
+@dataclass(frozen=True)
+class Near:
+    """What one search found for every query."""
+
+    distances: Floats
+    """[n_queries, k], ascending; the farthest repeated where the base has fewer rows."""
+    rows: Ints
+    """The nearest base row."""
+    log_density: Floats
+    """Logarithm of the mean of the base's Laplace kernels at the query, up to a constant."""
+
+
+def search(queries: Codes, base: Codes, widths: Floats, *, k: int, bandwidth: float) -> Near:
+    """The k nearest base rows and the base's density at every query, in one pass over the distances.
+
+    The kernel exp(-distance / bandwidth) is a product of Laplace kernels of the amounts and of Aitchison and
+    Aitken's (1976) of the levels.
+    """
+    n_kept = min(k, len(base))
+    found = Near(np.empty((len(queries), k)), np.empty(len(queries), dtype=np.intp), np.empty(len(queries)))
+    for chunk, matrix in _chunks(queries, base, widths):
+        found.rows[chunk] = matrix.argmin(axis=1)
+        least = matrix.min(axis=1)
+        rough = matrix.astype(np.float32)  # twice as fast, and the nearest one is exact
+        near = np.sort(np.partition(rough, n_kept - 1, axis=1)[:, :n_kept], axis=1).astype(float)
+        near[:, 0] = least
+        found.distances[chunk, :n_kept] = np.maximum.accumulate(near, axis=1)
+        kernels = np.exp((least[:, None].astype(np.float32) - rough) / np.float32(bandwidth))
+        found.log_density[chunk] = np.log(kernels.mean(axis=1, dtype=float)) - least / bandwidth
+    found.distances[:, n_kept:] = found.distances[:, n_kept - 1 : n_kept]
+    return found
+
+
+def bandwidth_of(queries: Codes, base: Codes, widths: Floats) -> float:
+    """A quarter of the median distance of up to `BANDWIDTH_ROWS` queries to their nearest base row; of rows
+    that all have a twin, a quarter of one mismatch in ten columns.
+
+    Wider kernels see the bulk of a table and miss its copies: on SMOTE of adult the density ratio's AUC is .55
+    with the median itself, .60 with half, .62 with a quarter and an eighth.
+    """
+    some = queries.take(np.linspace(0, len(queries) - 1, min(len(queries), BANDWIDTH_ROWS)).astype(np.intp))
+    distances, _ = nearest(some, base, widths)
+    return (float(np.median(distances)) or 0.1) / 4
+
+
+def _chunks(queries: Codes, base: Codes, widths: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Slices of the queries with their distances to all base rows: memory stays within `CHUNK_CELLS` numbers."""
+    gaps = np.isnan(queries.cells).any(axis=0) | np.isnan(base.cells).any(axis=0)
+    whole, holed, levels = base.is_ordered & ~gaps, np.flatnonzero(base.is_ordered & gaps), ~base.is_ordered
+    asked, among = queries.cells / widths, base.cells / widths
+    codes, known = (np.nan_to_num(cells[:, levels], nan=-1.0) for cells in (queries.cells, base.cells))
+    step = max(1, CHUNK_CELLS // max(1, len(base)))
+    for start in range(0, len(queries), step):
+        chunk = slice(start, start + step)
+        total = np.zeros((len(asked[chunk]), len(base)))
+        if whole.any():
+            total += cdist(asked[chunk][:, whole], among[:, whole], "cityblock")
+        if levels.any():
+            total += cdist(codes[chunk], known, "hamming") * levels.sum()
+        for i in holed:
+            total += _holed_gaps(asked[chunk, i], among[:, i])
+        yield chunk, total / max(1, len(levels))
+
+
+def _holed_gaps(a: Floats, b: Floats) -> Floats:
+    """Differences of amounts where some are missing: 1 from a value to none, 0 between two gaps."""
+    gap = np.abs(a[:, None] - b[None, :])
+    gap[np.isnan(gap)] = 1.0
+    gap[np.isnan(a)[:, None] & np.isnan(b)[None, :]] = 0.0
+    return gap
 
 
 class RowHashes:

@@ -1,10 +1,10 @@
-"""How alike two tables are: column shapes, pair trends, missing rates.
+"""How alike two tables are: column shapes, pair trends, triples, missing rates, and whether they can be told apart.
 
 What enters is two coded tables, `real` the reference (the holdout: rows that no generator saw); what leaves
 is an error in [0, 1] for every column and every pair, 0 where nothing differs. A missing cell is a value
 like any other: below all numbers, a level of its own, a bin of its own. Shape and trend are 1 - mean error,
 after SDMetrics' quality report, with Spearman's correlation. Neither sees more than two columns at a time;
-`twosample` does.
+`marginals` sees three, `twosample` all. Where the law is known, `truth` measures the distance to it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from scipy.stats import rankdata
 
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, Progress, undefined
+from harmonic.evaluation.jackknife import jackknife_figure, on_halves
+from harmonic.evaluation.marginals import Triples, bin_cells, contingency_distance, measure_triples
 from harmonic.evaluation.overlays import Overlay, overlay
+from harmonic.evaluation.truth import NetworkDistance
 from harmonic.evaluation.twosample import c2st, c2st_linear
 
 Floats = NDArray[np.float64]
-STREAM_C2ST = 511
+STREAM_C2ST, STREAM_HALVES = 511, 514
+NO_COLUMN, NO_PAIR = "the schema has no modelled column", "a pair needs two modelled columns"
 N_BINS = 10
 """Numbers fall into tenths of the reference before they meet a level in a contingency table."""
 
@@ -55,7 +59,7 @@ class Trends:
 @dataclass(frozen=True)
 class Fidelity:
     """How alike synthetic and holdout rows are; noise floor: training rows, worst case: independent
-    marginals."""
+    marginals. Every `Figure` has its interval."""
 
     shape: Figure
     """1 - mean column error: 1 is best."""
@@ -67,6 +71,10 @@ class Fidelity:
     """The same of logistic regression, which is blind to most dependence."""
     columns: tuple[ColumnFidelity, ...]
     trends: Trends
+    triples: Triples
+    """Three columns at a time."""
+    network: NetworkDistance | None = None
+    """Where the rows' true law is a known Bayesian network: see `truth.measure_network`."""
 
 
 def measure_fidelity(
@@ -79,24 +87,28 @@ def measure_fidelity(
 ) -> Fidelity:
     """Against the holdout, of `tables` by "real", "synthetic", "holdout" and "independent"."""
     holdout, rivals = tables["holdout"], ("synthetic", "real", "independent")
-    progress("fidelity: columns and pairs")
+    progress("fidelity: columns, pairs and triples")
     shapes = [shape_errors(holdout, tables[name]) for name in rivals]
     trends = [trend_errors(holdout, tables[name]) for name in rivals]
+    triples = measure_triples(tables, seed=seed)
     progress("fidelity: two-sample test")
     key = [seed, STREAM_C2ST]
     boosted = [
         c2st(holdout, tables[name], seed=key, max_rows=c2st_rows, n_repeats=c2st_repeats) for name in rivals
     ]
     linear = [c2st_linear(holdout, tables[name], seed=key, max_rows=c2st_rows) for name in rivals]
+    references = [(shape_figure(shapes[i]), trend_figure(trends[i])) for i in (1, 2)]
+    shape, trend = _shape_and_trend(holdout, tables["synthetic"], seed)
     return Fidelity(
-        shape=_beside([shape_figure(errors) for errors in shapes]),
-        trend=_beside([trend_figure(errors) for errors in trends]),
+        shape=shape.beside(noise_floor=references[0][0], worst_case=references[1][0]),
+        trend=trend.beside(noise_floor=references[0][1], worst_case=references[1][1]),
         c2st=_beside(boosted),
         c2st_linear=_beside(linear),
         columns=tuple(_column(tables, i, shapes) for i in range(len(holdout.columns))),
         trends=Trends(
             tuple(column.label for column in holdout.columns), _nested(trends[0]), _nested(trends[1])
         ),
+        triples=triples,
     )
 
 
@@ -124,6 +136,21 @@ def _column(tables: Mapping[str, Codes], i: int, shapes: list[Floats]) -> Column
         missing_synthetic=missing["synthetic"],
         missing_holdout=missing["holdout"],
         overlay=overlay(tables["holdout"], tables["synthetic"], i),
+    )
+
+
+def _shape_and_trend(holdout: Codes, synthetic: Codes, seed: int) -> tuple[Figure, Figure]:
+    """Both scores of the synthetic rows, with their intervals."""
+
+    def scores(real: Codes, made: Codes) -> Floats:
+        figures = shape_figure(shape_errors(real, made)), trend_figure(trend_errors(real, made))
+        return np.array([np.nan if figure.value is None else figure.value for figure in figures])
+
+    values = on_halves(holdout, synthetic, scores, np.random.default_rng([seed, STREAM_HALVES]))
+    n_columns = len(holdout.columns)
+    return (
+        jackknife_figure(values[:, 0], 0.0, 1.0) if n_columns else undefined(NO_COLUMN),
+        jackknife_figure(values[:, 1], 0.0, 1.0) if n_columns > 1 else undefined(NO_PAIR),
     )
 
 
@@ -159,13 +186,15 @@ def trend_errors(real: Codes, synthetic: Codes) -> Floats:
     """Error of every pair, [n_columns, n_columns]: |difference of Spearman's rho| / 2 between two amounts,
     total variation of the contingency tables otherwise. A pair with a constant column has rho 0."""
     a, b = real.measures, synthetic.measures
-    binned = [_bins(a[:, i], b[:, i], bool(real.is_level[i])) for i in range(a.shape[1])]
+    binned = [
+        bin_cells(a[:, i], b[:, i], is_level=bool(real.is_level[i]), n_bins=N_BINS) for i in range(a.shape[1])
+    ]
     errors = np.zeros((a.shape[1], a.shape[1]))
     rho_real, rho_synthetic = spearman(a, ~real.is_level), spearman(b, ~real.is_level)
     for i in range(a.shape[1]):
         for j in range(i):
             if real.is_level[i] or real.is_level[j]:
-                errors[i, j] = _contingency_distance(binned[i], binned[j])
+                errors[i, j] = contingency_distance([binned[i], binned[j]])
             else:
                 errors[i, j] = abs(rho_real[i, j] - rho_synthetic[i, j]) / 2
     return errors + errors.T
@@ -190,41 +219,14 @@ def spearman(values: Floats, wanted: NDArray[np.bool_]) -> Floats:
 
 def shape_figure(errors: Floats) -> Figure:
     """1 - mean column error: 1 is best."""
-    return Figure(float(1 - errors.mean())) if errors.size else undefined("the schema has no modelled column")
+    return Figure(float(1 - errors.mean())) if errors.size else undefined(NO_COLUMN)
 
 
 def trend_figure(errors: Floats) -> Figure:
     """1 - mean pair error: 1 is best."""
     if len(errors) < 2:
-        return undefined("a pair needs two modelled columns")
+        return undefined(NO_PAIR)
     return Figure(float(1 - errors[np.triu_indices(len(errors), k=1)].mean()))
-
-
-def _bins(real: Floats, synthetic: Floats, is_level: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Bin numbers of both tables: levels as they are, amounts by the reference's tenths, missing in a bin of
-    its own."""
-    if is_level:
-        first, second = (np.nan_to_num(codes, nan=-1.0).astype(np.intp) + 1 for codes in (real, synthetic))
-        return first, second
-    seen = real[~np.isnan(real)]
-    cuts = np.unique(np.quantile(seen, np.linspace(0, 1, N_BINS + 1)[1:-1])) if len(seen) else np.zeros(0)
-    first, second = (
-        np.where(np.isnan(cells), 0, np.searchsorted(cuts, cells, side="left") + 1).astype(np.intp)
-        for cells in (real, synthetic)
-    )
-    return first, second
-
-
-def _contingency_distance(
-    rows: tuple[NDArray[np.intp], NDArray[np.intp]], columns: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> float:
-    width = int(max(columns[0].max(), columns[1].max())) + 1
-    height = int(max(rows[0].max(), rows[1].max())) + 1
-    shares = [
-        np.bincount(first * width + second, minlength=width * height) / len(first)
-        for first, second in zip(rows, columns, strict=True)
-    ]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 def _correlations(ranks: Floats) -> Floats:

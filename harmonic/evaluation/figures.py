@@ -13,11 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import beta, binomtest, fisher_exact, hypergeom, norm, rankdata
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 NORMAL_QUANTILE = float(norm.ppf(0.5 + LEVEL / 2))
+FALSE_POSITIVES = 0.01
+"""The share of controls an attack may accuse. Lower rates need more controls than a report has: below 10,000
+nothing can be said of 0.1 %."""
+LEAST_CONTROLS = round(1 / FALSE_POSITIVES)
+ROC_POINTS = 64
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,107 @@ def rate_figure(count: int, total: int) -> Figure:
         return undefined("there are no rows to count")
     interval = binomtest(count, total).proportion_ci(LEVEL, method="exact")
     return Figure(count / total, low=float(interval.low), high=float(interval.high))
+
+
+def mean_figure(values: Floats) -> Figure:
+    """A mean with its normal interval; no interval for one value."""
+    if not len(values):
+        return undefined("there are no rows to count")
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Figure(mean)
+    margin = NORMAL_QUANTILE * float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Figure(mean, low=mean - margin, high=mean + margin)
+
+
+def p_more(count: int, total: int, control_count: int, control_total: int) -> float:
+    """One-sided p (Fisher's exact test) that the first rate is no larger than the control's."""
+    table = [[count, total - count], [control_count, control_total - control_count]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def p_sign(n_for: int, n_against: int) -> float:
+    """One-sided p (sign test) that no more cases speak for than against; 1 where there are none."""
+    return (
+        float(binomtest(n_for, n_for + n_against, alternative="greater").pvalue) if n_for + n_against else 1.0
+    )
+
+
+def n_allowed(n_controls: int) -> int:
+    """How many controls may be accused at the rate `FALSE_POSITIVES`."""
+    return n_controls // LEAST_CONTROLS
+
+
+def n_caught(members: Floats, controls: Floats) -> int:
+    """Members whose score lies above all control scores but the `n_allowed` largest (ties caught by neither)."""
+    return int((members > np.sort(controls)[-1 - n_allowed(len(controls))]).sum())
+
+
+def tpr_figure(members: Floats, controls: Floats) -> Figure:
+    """Share of the members accused where 1 % of the controls are: the threshold is an order statistic of the
+    controls, the interval that of Clopper and Pearson. `p_caught` knows that the threshold is random."""
+    if len(controls) < LEAST_CONTROLS:
+        return undefined(
+            f"a false positive rate of 1 % needs {LEAST_CONTROLS} controls, here are {len(controls)}"
+        )
+    return rate_figure(n_caught(members, controls), len(members))
+
+
+def p_caught(count: int, n_members: int, n_controls: int) -> float:
+    """Exact one-sided p of `n_caught` where members and controls are alike (negative hypergeometric law)."""
+    allowed = n_allowed(n_controls)
+    return float(hypergeom.cdf(allowed, n_members + n_controls, n_controls, count + allowed))
+
+
+def smallest_tpr(n_members: int, n_controls: int) -> Figure:
+    """The smallest TPR whose interval lies above that of 1 % false positives; smaller leaks cannot be seen."""
+    if n_controls < LEAST_CONTROLS or n_members < 1:
+        return undefined(
+            f"a false positive rate of 1 % needs {LEAST_CONTROLS} controls, here are {n_controls}"
+        )
+    allowed, tail = n_allowed(n_controls), 0.5 - LEVEL / 2
+    ceiling = beta.ppf(1 - tail, allowed + 1, n_controls - allowed)
+    counts = np.arange(1, n_members + 1)
+    seen = np.flatnonzero(beta.ppf(tail, counts, n_members - counts + 1) > ceiling)
+    if not len(seen):
+        return undefined(
+            f"not even all of {n_members} members could be told from 1 % of {n_controls} controls"
+        )
+    return Figure(float(counts[seen[0]] / n_members))
+
+
+def smallest_share(total: int, control_count: int, control_total: int, level: float) -> Figure:
+    """The smallest share of `total` whose p (Fisher) against the control is below `level`."""
+    if min(total, control_total) < 1:
+        return undefined("there are no rows to count")
+    low, high = 0, total + 1  # p falls as the count grows
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (low, middle) if p_more(middle, total, control_count, control_total) < level else (middle, high)
+        )
+    if high > total:
+        return undefined(f"not even {total:,} of {total:,} would be more than chance beside so few controls")
+    return Figure(high / total)
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Points of a ROC curve, ascending, at most 65 of them, close together at low rates."""
+
+    fpr: tuple[float, ...]
+    """Share of the controls accused."""
+    tpr: tuple[float, ...]
+    """Share of the members accused."""
+
+
+def roc(members: Floats, controls: Floats) -> Roc:
+    """The curve at thresholds that are scores of controls; ties are accused by neither."""
+    n = len(controls)
+    accused = np.unique(np.geomspace(1, n, ROC_POINTS).astype(int) - 1)
+    thresholds = np.sort(controls)[::-1][accused]
+    caught = len(members) - np.searchsorted(np.sort(members), thresholds, side="right")
+    return Roc((*(accused / n).tolist(), 1.0), (*(caught / len(members)).tolist(), 1.0))
 
 
 def p_above(excess: float, variance: float) -> float:

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harmonic.evaluation import pictures, words
-from harmonic.evaluation.figures import Figure, percent
+from harmonic.evaluation.checks import checks
+from harmonic.evaluation.figures import Figure, percent, undefined
 from harmonic.evaluation.privacy import ALARM
 from harmonic.evaluation.report import Report
+from harmonic.evaluation.resplits import NAMES, Resplits
+from harmonic.evaluation.rivals import Rival
 
 MAX_PICTURES = 24
 """Columns drawn: those that differ most; all stand in the table."""
+MAX_ECHOES = 40
+"""Columns or pairs listed: those that chance explains least."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +52,49 @@ class Gauge:
 def render(report: Report) -> str:
     """The page's text."""
     ranked = sorted(report.fidelity.columns, key=lambda column: -column.error)
-    return _template().render(
-        report=report,
-        alarm=ALARM,
-        sentences=_sentences(report),
-        gauges=_gauges(report),
-        columns=ranked,
-        drawn=[(column, Markup(pictures.column_picture(column))) for column in ranked[:MAX_PICTURES]],
-        trends=_trends(report),
-        utility=_utility(report),
-        training=Markup(pictures.training_picture(report.training)) if report.training else "",
-        sources=words.SOURCE_NAMES,
-        metrics=words.METRIC_NAMES,
-        settings=_listing(report.settings),
-        draws=_listing(report.draws),
-        max_heat=pictures.MAX_HEAT,
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            report=report,
+            alarm=ALARM,
+            sentences=_sentences(report),
+            gauges=_gauges(report),
+            columns=ranked,
+            drawn=[(column, Markup(pictures.column_picture(column))) for column in ranked[:MAX_PICTURES]],
+            trends=_trends(report),
+            utility=_utility(report),
+            rivals=_rivals(report),
+            curve=_curve(report),
+            checks=checks(report.privacy),
+            roc=Markup(pictures.roc_picture(report.privacy.attacks, report.privacy.headline)),
+            nearest=_nearest(report),
+            max_echoes=MAX_ECHOES,
+            training=Markup(pictures.training_picture(report.training)) if report.training else "",
+            sources=words.SOURCE_NAMES,
+            metrics=words.METRIC_NAMES,
+            settings=_listing(report.settings),
+            draws=_listing(report.draws),
+            max_heat=pictures.MAX_HEAT,
+        )
+    )
+
+
+def render_resplits(resplits: Resplits) -> str:
+    """The page of several splits."""
+    drawn = [(headline, Markup(pictures.splits_picture(headline, NAMES))) for headline in resplits.headlines]
+    return (
+        templates()
+        .get_template("resplits.html")
+        .render(resplits=resplits, drawn=drawn, names=NAMES, settings=_listing(resplits.settings))
     )
 
 
 @cache
-def _template() -> Template:
-    """The page's template, read once."""
+def templates() -> Environment:
+    """The templates of this package with the filters they use, read once."""
     environment = Environment(
-        loader=PackageLoader("harmonic.evaluation", "."),
+        loader=PackageLoader("harmonic.evaluation"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,8 +105,9 @@ def _template() -> Template:
         "number": words.number,
         "signed": words.signed,
         "interval": words.interval,
+        "at_least": lambda figure, of: f"{percent(figure.value)} {of}" if figure.is_defined else "",
     }
-    return environment.get_template("page.html")
+    return environment
 
 
 def _sentences(report: Report) -> dict[str, str]:
@@ -167,6 +193,39 @@ def _trends(report: Report) -> Markup | str:
 
 def _utility(report: Report) -> Markup | str:
     return Markup(pictures.utility_picture(report.utility)) if report.utility.gap.is_defined else ""
+
+
+def _curve(report: Report) -> Markup | str:
+    utility = report.utility
+    return Markup(pictures.curve_picture(utility.sample_size, utility.headline)) if utility.headline else ""
+
+
+def _nearest(report: Report) -> Markup | str:
+    labels = [column.label for column in report.fidelity.columns]
+    return Markup(pictures.nearest_picture(report.privacy.nearest, labels)) if report.privacy.nearest else ""
+
+
+def _rivals(report: Report) -> list[Rival]:
+    """The fidelity table by source: the synthetic rows and the real ones, the baselines, independent columns."""
+    fidelity = report.fidelity
+    ends = {"real": "noise_floor", "independent": "worst_case"}
+    real, independent = (
+        Rival(
+            source,
+            *(_alone(getattr(figure, end)) for figure in (fidelity.shape, fidelity.trend, fidelity.c2st)),
+        )
+        for source, end in ends.items()
+    )
+    return [
+        Rival("synthetic", fidelity.shape, fidelity.trend, fidelity.c2st),
+        real,
+        *report.rivals,
+        independent,
+    ]
+
+
+def _alone(value: float | None) -> Figure:
+    return undefined("it could not be measured") if value is None else Figure(value)
 
 
 def _listing(data: Any) -> str:

@@ -11,21 +11,24 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harmonic.errors import HarmonicError
 from harmonic.evaluation.fidelity import Fidelity
 from harmonic.evaluation.privacy import Privacy
+from harmonic.evaluation.protocols import ProtocolScore
+from harmonic.evaluation.rivals import Rival
+from harmonic.evaluation.roles import Roles
 from harmonic.evaluation.utility import Utility
 from harmonic.evaluation.validity import Validity
 from harmonic.files import write_json, write_text
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many rows each table has."""
+    """How many rows of each table were measured (attacks and classifiers may cut them further: see `notes`)."""
 
     real: int
     synthetic: int
@@ -41,9 +44,14 @@ class Report:
     suite: str
     seed: int
     sizes: Sizes
+    roles: Roles
     validity: Validity
     fidelity: Fidelity
+    rivals: tuple[Rival, ...]
+    """The baselines' fidelity."""
     utility: Utility
+    protocols: tuple[ProtocolScore, ...]
+    """The papers' own utility figures; none but in the suite "paper"."""
     privacy: Privacy
     notes: tuple[str, ...]
     """What was cut, left out or odd, in words."""
@@ -78,13 +86,29 @@ class Report:
 
         Raises HarmonicError for another suffix or where the disk refuses.
         """
-        target = Path(path)
-        if target.suffix not in (".html", ".json"):
-            raise HarmonicError(
-                f"Report path {str(path)!r}: suffix {target.suffix!r}, expected .html or .json. Rename it."
-            )
-        if target.suffix == ".html":
-            write_text(target, self.to_html())
-        else:
-            write_json(target, self.to_json())
-        return target
+        return write_report(path, self)
+
+
+class Faces(Protocol):
+    """What can be written: as JSON data and as a page."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    def to_html(self) -> str: ...
+
+
+def write_report(path: str | os.PathLike[str], report: Faces) -> Path:
+    """Write a report or a summary of several; the suffix decides: .html or .json.
+
+    Raises HarmonicError for another suffix or where the disk refuses.
+    """
+    target = Path(path)
+    if target.suffix not in (".html", ".json"):
+        raise HarmonicError(
+            f"Report path {str(path)!r}: suffix {target.suffix!r}, expected .html or .json. Rename it."
+        )
+    if target.suffix == ".html":
+        write_text(target, report.to_html())
+    else:
+        write_json(target, report.to_json())
+    return target

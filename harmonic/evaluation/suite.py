@@ -10,22 +10,35 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from harmonic.baselines import ClassConditionalMarginals, IndependentMarginals, ResampledRows
+from harmonic.baselines import (
+    ClassConditionalMarginals,
+    GaussianCopula,
+    IndependentMarginals,
+    ResampledRows,
+    Smote,
+)
 from harmonic.errors import HarmonicError
-from harmonic.evaluation.codes import Codebook, Codes, check_table
+from harmonic.evaluation.attacks import Tables
+from harmonic.evaluation.codes import Codebook, Codes
+from harmonic.evaluation.echoes import PromptEcho
 from harmonic.evaluation.fidelity import Fidelity, measure_fidelity
 from harmonic.evaluation.figures import Progress
-from harmonic.evaluation.privacy import Privacy, Tables, measure_privacy
+from harmonic.evaluation.networks import Network
+from harmonic.evaluation.privacy import NO_PROMPTS, Privacy, measure_privacy
+from harmonic.evaluation.protocols import ProtocolScore, harmonic_mle, mallm_gan_best_of_four
 from harmonic.evaluation.report import Report, Sizes
-from harmonic.evaluation.utility import Utility, measure_utility
+from harmonic.evaluation.rivals import Rival, measure_rivals
+from harmonic.evaluation.roles import assign_roles
+from harmonic.evaluation.truth import measure_network
+from harmonic.evaluation.utility import Extent, Utility, measure_utility
 from harmonic.evaluation.validity import Validity, measure_validity
 from harmonic.table.schema import Schema
 
@@ -34,8 +47,10 @@ log = logging.getLogger(__name__)
 STREAM_SUBSAMPLE = 501
 
 
-SOURCES = ("synthetic", "real", "resampled", "class_conditional", "independent")
+SOURCES = ("synthetic", "real", "resampled", "smote", "copula", "class_conditional", "independent")
 """What models are trained on, in the order of the report."""
+
+Baseline = ResampledRows | Smote | GaussianCopula | ClassConditionalMarginals | IndependentMarginals
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,10 @@ class Suite:
     attack_base: int
     """Published rows they look among."""
     bootstrap: int
+    extent: Extent
+    """What of the costly utility is measured."""
+    protocols: bool = False
+    """Whether the papers' own protocols are run, too (grid searches, XGBoost)."""
     n_jobs: int = 2
     """Threads of the random forests; all else keeps to one."""
 
@@ -62,13 +81,17 @@ class Parts(TypedDict):
 
     validity: Validity
     fidelity: Fidelity
+    rivals: tuple[Rival, ...]
     utility: Utility
     privacy: Privacy
 
 
+THOROUGH = Extent(n_targets=30, n_points=6, n_subsets=3, augments=True)
+
 SUITES: Mapping[str, Suite] = {
-    "quick": Suite(10_000, 2_000, 1, 2_000, 10_000, 200),
-    "full": Suite(100_000, 10_000, 5, 5_000, 50_000, 1_000),
+    "quick": Suite(10_000, 2_000, 1, 2_000, 10_000, 200, Extent(augments=True)),
+    "full": Suite(100_000, 10_000, 5, 5_000, 50_000, 1_000, THOROUGH),
+    "paper": Suite(100_000, 10_000, 5, 5_000, 50_000, 1_000, THOROUGH, protocols=True),
 }
 
 
@@ -78,11 +101,14 @@ def evaluate(
     synthetic: pd.DataFrame,
     holdout: pd.DataFrame,
     schema: Schema,
+    reference: pd.DataFrame | None = None,
+    network: Network | None = None,
     seed: int = 0,
     suite: str = "quick",
     settings: Mapping[str, Any] | None = None,
     draws: Mapping[str, Any] | None = None,
     training: Sequence[Mapping[str, Any]] | None = None,
+    prompts: PromptEcho | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measure validity, fidelity, utility and privacy of synthetic rows.
@@ -90,37 +116,50 @@ def evaluate(
     Args:
         real: the training rows, all that the generator saw.
         synthetic: the generated rows as they came out, no copy filtered away.
-        holdout: real rows that the generator never saw.
+        holdout: real rows that the generator never saw; those that stand verbatim in `real` are left out.
         schema: the columns; its target is what utility predicts.
+        reference: further real rows that the generator never saw, against which distances are compared.
+        network: the Bayesian network that the rows were drawn from, where it is known: distances to the law itself.
         seed: keys every random choice.
-        suite: "quick" (1,000 x 10 in half a minute on two cores) or "full".
+        suite: "quick" (1,000 x 10 in half a minute on two cores), "full", or "paper": full, and the papers' own
+            protocols, which need the extra "paper".
         settings: the resolved settings of the run, shown in the report as they are.
         draws: the sampler's counts; `draws["rejects"]` maps reasons to row counts, and reasons that begin
             with "copy" are counted as copies.
         training: the training log, entries with "step" and "loss" or "eval_loss".
+        prompts: what rows repeat of what their prompts showed (`echoes.prompt_echo`); None where it is not known.
         progress: called with a line before each piece of work; without it the lines go to the log.
 
     Raises:
-        HarmonicError: an unknown suite, an empty table, a table without a column of the schema.
+        HarmonicError: an unknown suite, an empty table, columns that disagree, tables in each other's place.
     """
     sizes = _suite(suite)
-    frames = {"real": real, "synthetic": synthetic, "holdout": holdout}
-    for role, frame in frames.items():
-        check_table(frame, schema, role)
-    say = progress or log.info
     rejects = _rejects(draws)
+    say = progress or log.info
+    say("roles: columns, digests and rows that stand in two tables")
+    given = {"real": real, "synthetic": synthetic, "holdout": holdout}
+    frames, roles = assign_roles(given if reference is None else {**given, "reference": reference}, schema)
 
     # boosted trees share every split among threads that wait for one another: on a busy machine that costs
     # minutes where one thread costs seconds, and sums would depend on the machine
     with threadpool_limits(1):
-        parts = _measure(frames, schema, rejects, seed, sizes, say)
+        parts = _measure(frames, schema, network, rejects, prompts or NO_PROMPTS, seed, sizes, say)
+        protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
         suite=suite,
         seed=seed,
-        sizes=Sizes(len(real), len(synthetic), len(holdout), len(schema.columns)),
+        sizes=Sizes(len(real), len(synthetic), len(frames["holdout"]), len(schema.columns)),
+        roles=roles,
         **parts,
-        notes=(*_column_notes(frames, schema), *_size_notes(frames, sizes)),
+        protocols=protocols,
+        notes=(
+            *roles.warnings,
+            *roles.notes,
+            *_column_notes(schema),
+            *_size_notes(frames, sizes),
+            *parts["privacy"].notes,
+        ),
         decisions=schema.decisions,
         settings=dict(settings or {}),
         draws=dict(draws or {}),
@@ -131,7 +170,9 @@ def evaluate(
 def _measure(
     frames: Mapping[str, pd.DataFrame],
     schema: Schema,
+    network: Network | None,
     rejects: Mapping[str, int],
+    prompts: PromptEcho,
     seed: int,
     sizes: Suite,
     say: Progress,
@@ -149,19 +190,63 @@ def _measure(
         c2st_repeats=sizes.c2st_repeats,
         progress=say,
     )
+    if network is not None:
+        say(f"fidelity: distance to the network {network.name}")
+        law = measure_network(network, real=frames["real"], synthetic=frames["synthetic"], seed=seed)
+        fidelity = replace(fidelity, network=law)
     sources = {name: cut[name] for name in SOURCES if name in cut}
+    rivals = measure_rivals(
+        {name: table for name, table in sources.items() if name in baselines and name != "independent"},
+        cut["holdout"],
+        seed=seed,
+        c2st_rows=sizes.c2st_rows,
+        progress=say,
+    )
     utility = measure_utility(
-        sources, cut["holdout"], schema, seed=seed, n_draws=sizes.bootstrap, n_jobs=sizes.n_jobs, progress=say
+        sources,
+        cut["holdout"],
+        schema,
+        seed=seed,
+        n_draws=sizes.bootstrap,
+        n_jobs=sizes.n_jobs,
+        progress=say,
+        extent=sizes.extent,
     )
     privacy = measure_privacy(
-        Tables(**whole, independent=baselines["independent"], resampled=baselines["resampled"]),
+        Tables(
+            **{name: whole[name] for name in ("real", "synthetic", "holdout")},
+            independent=baselines["independent"],
+            resampled=baselines["resampled"],
+            reference=whole.get("reference"),
+        ),
         n_rejected_copies=sum(n for reason, n in rejects.items() if reason.startswith("copy")),
         seed=seed,
         max_rows=sizes.attack_rows,
         max_base=sizes.attack_base,
         progress=say,
+        prompts=prompts,
     )
-    return {"validity": validity, "fidelity": fidelity, "utility": utility, "privacy": privacy}
+    return {
+        "validity": validity,
+        "fidelity": fidelity,
+        "rivals": rivals,
+        "utility": utility,
+        "privacy": privacy,
+    }
+
+
+def _protocols(
+    frames: Mapping[str, pd.DataFrame], schema: Schema, seed: int, say: Progress
+) -> tuple[ProtocolScore, ...]:
+    """The papers' own figures, on all rows as given, leaked ones too: what they are worth stands in their faults."""
+    scores = []
+    for title, protocol in (
+        ("HARMONIC's MLE", harmonic_mle),
+        ("MALLM-GAN's best of four", mallm_gan_best_of_four),
+    ):
+        say(f"utility: {title}, as published")
+        scores.append(protocol(**frames, schema=schema, seed=seed))
+    return tuple(scores)
 
 
 def _suite(name: str) -> Suite:
@@ -190,8 +275,10 @@ def _code(
     """All tables in one codebook, and the baselines: as many rows as the synthetic table shows."""
     codebook = Codebook(schema, list(frames.values()))
     n_rows = min(len(frames["synthetic"]), sizes.max_rows)
-    generators: dict[str, ResampledRows | IndependentMarginals | ClassConditionalMarginals] = {
+    generators: dict[str, Baseline] = {
         "resampled": ResampledRows(),
+        "smote": Smote(),
+        "copula": GaussianCopula(),
         "independent": IndependentMarginals(),
     }
     if schema.target is not None:
@@ -203,25 +290,17 @@ def _code(
     return {name: codebook.encode(frame) for name, frame in frames.items()}, baselines
 
 
-def _column_notes(frames: Mapping[str, pd.DataFrame], schema: Schema) -> list[str]:
-    """Columns that the report does not look at."""
+def _column_notes(schema: Schema) -> list[str]:
+    """Columns that the report looks at with one eye, or not at all."""
     notes = []
-    for role, frame in frames.items():
-        extra = [name for name in frame.columns if name not in schema.names]
-        if extra:
-            notes.append(f"The {role} table has columns that the schema has not, left out: {_listed(extra)}.")
     filled = [column.label for column in schema.columns if not column.is_modelled]
     if filled:
         notes.append(
-            f"Constants and identifiers are filled in, not modelled, and not compared: {_listed(filled)}."
+            f"Constants and identifiers are filled in, not modelled, and not compared: {', '.join(filled)}."
         )
     if any(column.kind == "text" for column in schema.modelled):
         notes.append("Texts are compared by length, and by identity where copies are counted.")
     return notes
-
-
-def _listed(names: Sequence[Hashable]) -> str:
-    return ", ".join(map(str, names))
 
 
 def _size_notes(tables: Mapping[str, pd.DataFrame], sizes: Suite) -> list[str]:
@@ -234,6 +313,4 @@ def _size_notes(tables: Mapping[str, pd.DataFrame], sizes: Suite) -> list[str]:
             )
     if min(len(table) for table in tables.values()) > sizes.c2st_rows:
         notes.append(f"The two-sample test uses {sizes.c2st_rows:,} random rows a side.")
-    if max(len(table) for table in tables.values()) > sizes.attack_rows:
-        notes.append(f"Distance attacks ask for at most {sizes.attack_rows:,} random rows of each table.")
     return notes

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from harmonic.evaluation.codes import Codes
+from harmonic.evaluation.codes import Codes, stack
 from harmonic.evaluation.figures import Comparison, Figure, compare, interval_figure, undefined
 
 Floats = NDArray[np.float64]
@@ -107,7 +107,7 @@ def _cross_validated(
     labels = np.repeat([0.0, 1.0], n)
     found: list[Comparison] = []
     for _ in range(n_repeats):
-        both = _stack(real.head(n, generator), synthetic.head(n, generator))
+        both = stack(real.head(n, generator), synthetic.head(n, generator))
         state = int(generator.integers(2**31))
         folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=state)
         for train, test in folds.split(labels, labels):
@@ -116,12 +116,3 @@ def _cross_validated(
     # repeats reuse the same holdout rows, so they steady the mean but do not narrow its interval
     variance = float(np.mean([comparison.variance for comparison in found])) / N_FOLDS
     return interval_figure(float(np.mean([comparison.auc for comparison in found])), variance)
-
-
-def _stack(first: Codes, second: Codes) -> Codes:
-    return Codes(
-        first.columns,
-        np.vstack([first.cells, second.cells]),
-        np.vstack([first.lengths, second.lengths]),
-        first.levels,
-    )

@@ -3,46 +3,60 @@
 What enters is tables by source (synthetic, real, baselines) and the holdout; what leaves is, per source,
 the scores of three models on the holdout. Utility proves little on its own: marginals drawn per class,
 which know nothing but the target, reach nearly all of it on few rows, so they and the real rows stand
-beside every score.
+beside every score. As far as an `Extent` goes, three more questions are asked: every column as the target
+(`alltargets`), how many real rows the synthetic ones are worth and whether they help beside them (`worth`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.linear_model import LogisticRegression, Ridge
 
-from harmonic.evaluation.codes import Codes
-from harmonic.evaluation.figures import Figure, Progress, percentile_interval, undefined
-from harmonic.evaluation.scores import bootstrap_weights, classification_scores, regression_scores
-from harmonic.evaluation.twosample import linear_features, tree_features
+from harmonic.evaluation.alltargets import TABLES, AllTargets, measure_all_targets, no_targets
+from harmonic.evaluation.codes import Codes, stack
+from harmonic.evaluation.figures import Figure, Progress, undefined
+from harmonic.evaluation.learners import (
+    HEADLINE,
+    METRICS,
+    MODELS,
+    SINGLE_VALUE,
+    Draws,
+    Floats,
+    draws_figure,
+    finite,
+    labelled,
+    mean_over_models,
+    score_models,
+)
+from harmonic.evaluation.scores import bootstrap_weights
+from harmonic.evaluation.worth import (
+    Augmentation,
+    SampleSize,
+    measure_augmentation,
+    measure_sample_size,
+    no_augmentation,
+    no_sample_size,
+)
 from harmonic.table.schema import Column, Schema, Task
 
-STREAM_MODELS, STREAM_BOOTSTRAP = 521, 522
-MODELS = ("linear", "forest", "boosting")
-"""Logistic or ridge regression, a random forest, histogram-based boosted trees."""
-N_TREES, N_ROUNDS = 200, 100
-HEADLINE: dict[Task, str] = {"binary": "auc", "multiclass": "auc", "regression": "r2"}
-METRICS: dict[Task, tuple[str, ...]] = {
-    "binary": ("auc", "f1_macro", "f1_weighted", "balanced_accuracy"),
-    "multiclass": ("auc", "f1_macro", "f1_weighted", "balanced_accuracy"),
-    "regression": ("r2", "mae"),
-}
+STREAM_BOOTSTRAP = 522
+NOT_ASKED = "this suite does not measure it"
 
-Floats = NDArray[np.float64]
-Draws = dict[str, dict[str, Floats]]
-"""Scores by model and metric, one number a bootstrap draw; the first is the plain score."""
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of the costly part is measured; none of it by default."""
+
+    n_targets: int = 0
+    """Columns asked as targets, each a training of boosted trees on three tables."""
+    n_points: int = 0
+    """Points of the real rows' learning curve, all rows included; 0 leaves the equivalent sample size out."""
+    n_subsets: int = 1
+    """Disjoint random subsets a point (as far as the rows reach), each a training of all models."""
+    augments: bool = False
+    """Whether models are trained on real and synthetic rows together."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +83,17 @@ class Utility:
     n_holdout: int
     sources: tuple[Trained, ...]
     gap: Figure
-    """Headline of synthetic minus real rows, paired bootstrap."""
+    """Headline of synthetic minus real rows, paired bootstrap of the holdout rows; other training rows of the same law
+    vary it further (`--resplits` shows by how much)."""
     gain: Figure
     """Headline of synthetic minus class-conditional marginals, paired bootstrap."""
     undefined: str = ""
+    all_targets: AllTargets = field(default_factory=lambda: no_targets(NOT_ASKED))
+    """Each column in turn as the target; defined without a target in the schema, too."""
+    sample_size: SampleSize = field(default_factory=lambda: no_sample_size(NOT_ASKED))
+    """How many real rows the synthetic ones are worth."""
+    augmentation: Augmentation = field(default_factory=lambda: no_augmentation(NOT_ASKED))
+    """Real and synthetic rows together against the real rows alone."""
 
     def source(self, name: str) -> Trained | None:
         """The scores of a source; None where it was not trained."""
@@ -88,26 +109,84 @@ def measure_utility(
     n_draws: int,
     n_jobs: int,
     progress: Progress,
+    extent: Extent = Extent(),
 ) -> Utility:
     """Scores of every source (the first is "synthetic"), each model trained on it alone, on one holdout."""
-    if schema.task is None:
-        return no_utility(schema, "the schema names no target")
-    target = schema.column(schema.target)
-    if target not in schema.modelled or target.kind == "text":
-        return no_utility(schema, f"the target {target.label!r} is of kind {target.kind!r}")
-    if len(schema.modelled) < 2:
-        return no_utility(schema, "there is no column to predict the target from")
-    test = _labelled(holdout, target)
-    if len(test) < 2:
-        return no_utility(schema, "fewer than two holdout rows have a target")
+    if extent.n_targets and all(name in sources for name in TABLES):
+        every = measure_all_targets(
+            sources, holdout, n_targets=extent.n_targets, n_draws=n_draws, seed=seed, progress=progress
+        )
+    else:
+        every = no_targets(NOT_ASKED)
+    reason = _why_not(holdout, schema)
+    if reason or schema.task is None:
+        return replace(no_utility(schema, reason), all_targets=every)
+    target, task = schema.column(schema.target), schema.task
+    test = labelled(holdout, target)
     weights = bootstrap_weights(len(test), n_draws, np.random.default_rng([seed, STREAM_BOOTSTRAP]))
+
+    def score(train: Codes) -> Draws:
+        return score_models(train, test, target, task, weights, seed=seed, n_jobs=n_jobs)
+
+    known = {name: labelled(table, target) for name, table in sources.items()}
     draws: dict[str, Draws] = {}
-    for name, table in sources.items():
-        train = _labelled(table, target)
+    for name, train in known.items():
         if len(train):
             progress(f"utility: training on {name.replace('_', ' ')} rows")
-            draws[name] = _score_models(train, test, target, schema.task, weights, seed, n_jobs)
-    return _collect(draws, {name: len(table) for name, table in sources.items()}, test, target, schema.task)
+            draws[name] = score(train)
+    utility = _collect(draws, {name: len(table) for name, table in sources.items()}, test, target, task)
+    size, augmentation = _worth(known, draws, HEADLINE[task], score, extent, seed, progress)
+    return replace(utility, all_targets=every, sample_size=size, augmentation=augmentation)
+
+
+def _why_not(holdout: Codes, schema: Schema) -> str:
+    """Why there is nothing to predict; "" where there is."""
+    if schema.task is None:
+        return "the schema names no target"
+    target = schema.column(schema.target)
+    if target not in schema.modelled or target.kind == "text":
+        return f"the target {target.label!r} is of kind {target.kind!r}"
+    if len(schema.modelled) < 2:
+        return "there is no column to predict the target from"
+    return "fewer than two holdout rows have a target" if len(labelled(holdout, target)) < 2 else ""
+
+
+def _worth(
+    known: Mapping[str, Codes],
+    draws: Mapping[str, Draws],
+    headline: str,
+    score: Callable[[Codes], Draws],
+    extent: Extent,
+    seed: int,
+    progress: Progress,
+) -> tuple[SampleSize, Augmentation]:
+    """Both of what needs further trainings on the real rows, as far as `extent` goes."""
+    absent = [name for name in ("synthetic", "real") if name not in draws]
+    if absent:
+        reason = f"no {absent[0]} row has a target"
+        return no_sample_size(reason), no_augmentation(reason)
+    synthetic, real = (mean_over_models(draws[name])[headline] for name in ("synthetic", "real"))
+
+    def asked(train: Codes) -> Floats:
+        return mean_over_models(score(train))[headline]
+
+    size, augmentation = no_sample_size(NOT_ASKED), no_augmentation(NOT_ASKED)
+    if extent.n_points:
+        progress("utility: learning curve of the real rows")
+        size = measure_sample_size(
+            known["real"],
+            asked,
+            real_draws=real,
+            synthetic_draws=synthetic,
+            n_synthetic=len(known["synthetic"]),
+            n_points=extent.n_points,
+            n_subsets=extent.n_subsets,
+            seed=seed,
+        )
+    if extent.augments:
+        progress("utility: training on real and synthetic rows together")
+        augmentation = measure_augmentation(stack(known["real"], known["synthetic"]), real, asked)
+    return size, augmentation
 
 
 def no_utility(schema: Schema, reason: str) -> Utility:
@@ -121,7 +200,7 @@ def _collect(
     draws: dict[str, Draws], n_rows: dict[str, int], test: Codes, target: Column, task: Task
 ) -> Utility:
     headline = HEADLINE[task]
-    means = {name: _mean_over_models(scores) for name, scores in draws.items()}
+    means = {name: mean_over_models(scores) for name, scores in draws.items()}
     return Utility(
         target=target.label,
         task=task,
@@ -136,100 +215,17 @@ def _collect(
 def _trained(name: str, n_rows: int, scores: Draws, means: dict[str, Floats], task: Task) -> Trained:
     figures, best = {}, {}
     for metric in METRICS[task]:
-        figures[metric] = _figure(means[metric], "the holdout rows hold a single value of the target")
+        figures[metric] = draws_figure(means[metric], SINGLE_VALUE)
         plain = [scores[model][metric][0] for model in MODELS]
-        best[metric] = _finite(min(plain) if metric == "mae" else max(plain))
+        best[metric] = finite(min(plain) if metric == "mae" else max(plain))
     models = {
-        model: {metric: _finite(scores[model][metric][0]) for metric in METRICS[task]} for model in MODELS
+        model: {metric: finite(scores[model][metric][0]) for metric in METRICS[task]} for model in MODELS
     }
     return Trained(name, n_rows, figures, best, models)
-
-
-def _mean_over_models(scores: Draws) -> dict[str, Floats]:
-    metrics = next(iter(scores.values()))
-    return {metric: np.mean([values[metric] for values in scores.values()], axis=0) for metric in metrics}
 
 
 def _difference(means: dict[str, dict[str, Floats]], first: str, second: str, metric: str) -> Figure:
     for name in (first, second):
         if name not in means:
             return undefined(f"no {name.replace('_', ' ')} row has a target")
-    return _figure(
-        means[first][metric] - means[second][metric], "the holdout rows hold a single value of the target"
-    )
-
-
-def _figure(draws: Floats, reason: str) -> Figure:
-    if not np.isfinite(draws[0]):
-        return undefined(reason)
-    low, high = percentile_interval(draws[1:])
-    return Figure(float(draws[0]), low=low, high=high)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _labelled(table: Codes, target: Column) -> Codes:
-    """The rows whose target is not missing."""
-    return table.take(np.flatnonzero(~np.isnan(table.cells[:, table.index(target)])))
-
-
-def _score_models(
-    train: Codes, test: Codes, target: Column, task: Task, weights: Floats, seed: int, n_jobs: int
-) -> Draws:
-    position = train.index(target)
-    others = np.arange(len(train.columns)) != position
-    train_x, test_x = _without(train, others), _without(test, others)
-    train_y, test_y = train.measures[:, position], test.measures[:, position]
-    flat = linear_features(train_x, train_x), linear_features(test_x, train_x)
-    plain = tree_features(train_x.measures, test_x.measures)
-    state = int(np.random.default_rng([seed, STREAM_MODELS]).integers(2**31))
-    scores: Draws = {}
-    for name, model in _models(task, train_y, train_x.is_level, state, n_jobs).items():
-        seen, asked = plain if name == "boosting" else flat
-        model.fit(seen, train_y)
-        if name == "forest" and n_jobs > 1:
-            model.n_jobs = 1  # threads that predict add up in the order in which they end
-        if task == "regression":
-            scores[name] = regression_scores(test_y, model.predict(asked), weights)
-        else:
-            n_classes = max(2, len(train.levels[position]))
-            probabilities = np.zeros((len(test), n_classes))
-            probabilities[:, model.classes_.astype(int)] = model.predict_proba(asked)
-            scores[name] = classification_scores(test_y.astype(np.intp), probabilities, weights)
-    return scores
-
-
-def _models(
-    task: Task, target: Floats, is_level: NDArray[np.bool_], state: int, n_jobs: int
-) -> dict[str, Any]:
-    """The three models; where the training rows hold one value of the target, three times that value."""
-    if len(np.unique(target)) < 2:
-        dummy = DummyRegressor() if task == "regression" else DummyClassifier()
-        return dict.fromkeys(MODELS, dummy)
-    boosting = {
-        "max_iter": N_ROUNDS,
-        "categorical_features": is_level,
-        "early_stopping": False,
-        "random_state": state,
-    }
-    forest = {"n_estimators": N_TREES, "n_jobs": n_jobs, "random_state": state}
-    if task == "regression":
-        return {
-            "linear": Ridge(),
-            "forest": RandomForestRegressor(**forest),
-            "boosting": HistGradientBoostingRegressor(**boosting),
-        }
-    return {
-        "linear": LogisticRegression(max_iter=500),
-        "forest": RandomForestClassifier(**forest),
-        "boosting": HistGradientBoostingClassifier(**boosting),
-    }
-
-
-def _without(table: Codes, kept: NDArray[np.bool_]) -> Codes:
-    """The table of the kept columns."""
-    columns = tuple(column for column, keep in zip(table.columns, kept, strict=True) if keep)
-    levels = tuple(names for names, keep in zip(table.levels, kept, strict=True) if keep)
-    return Codes(columns, table.cells[:, kept], table.lengths[:, kept], levels)
+    return draws_figure(means[first][metric] - means[second][metric], SINGLE_VALUE)

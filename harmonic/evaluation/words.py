@@ -9,17 +9,21 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from harmonic.evaluation.checks import Check, checks
 from harmonic.evaluation.figures import Figure, percent
-from harmonic.evaluation.privacy import Copies
 
 if TYPE_CHECKING:
     from harmonic.evaluation.report import Report
 
-WIDTH = 98
+WIDTH, HEIGHT = 98, 40
+"""The console's one screen."""
+CONSOLE_METRICS = {"auc", "f1_macro", "balanced_accuracy", "r2", "mae"}
 SOURCE_NAMES = {
     "synthetic": "synthetic",
     "real": "real",
     "resampled": "resampled",
+    "smote": "SMOTE",
+    "copula": "copula",
     "class_conditional": "by class",
     "independent": "independent",
 }
@@ -108,23 +112,30 @@ def _gain_sentence(gain: Figure) -> str:
 
 
 def summarize(report: Report) -> str:
-    """One screen of text, `WIDTH` columns wide."""
+    """One screen of text, at most `WIDTH` columns wide and `HEIGHT` lines high."""
     sizes = report.sizes
     lines = [
-        f"Report on {report.title}: {sizes.synthetic:,} synthetic rows, made from {sizes.real:,} training rows, "
-        f"{sizes.holdout:,} held out",
-        "",
-        *_validity_lines(report),
-        "",
-        *_fidelity_lines(report),
-        "",
-        *_utility_lines(report),
-        "",
-        *_privacy_lines(report),
-        "",
-        *textwrap.wrap(f"Verdict: {report.privacy.verdict}", WIDTH),
+        *textwrap.wrap(
+            f"Report on {report.title}: {sizes.synthetic:,} synthetic rows, made from {sizes.real:,} training rows, "
+            f"{sizes.holdout:,} held out",
+            WIDTH,
+            max_lines=2,
+            placeholder=" …",
+        ),
+        *_sections(report),
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    verdict = [*report.roles.warnings, f"Verdict: {report.privacy.verdict}"]
+    wrapped = [line for text in verdict for line in textwrap.wrap(text, WIDTH)]
+    room = HEIGHT - len(lines) - 1
+    if len(wrapped) > room:
+        wrapped = [*wrapped[: room - 1], "… more in the report."]
+    return "\n".join(line.rstrip() for line in [*lines, "", *wrapped])
+
+
+def _sections(report: Report) -> list[str]:
+    """The four parts, a blank line before each."""
+    parts = (_validity_lines, _fidelity_lines, _utility_lines, _privacy_lines)
+    return [line for part in parts for line in ("", *part(report))]
 
 
 def _validity_lines(report: Report) -> list[str]:
@@ -141,36 +152,64 @@ def _validity_lines(report: Report) -> list[str]:
 
 def _fidelity_lines(report: Report) -> list[str]:
     fidelity = report.fidelity
-    return [
+    lines = [
         _line("Fidelity", "synthetic", "95 % interval", "real", "independent"),
         _figure_line("column shapes", fidelity.shape, places=3),
         _figure_line("pair trends", fidelity.trend, places=3),
+        _figure_line("three at a time", fidelity.triples.score, places=3),
         _figure_line("told apart by trees, AUC", fidelity.c2st),
-        _figure_line("told apart linearly, AUC", fidelity.c2st_linear),
     ]
+    if fidelity.network:
+        lines.append(_figure_line("distance to the law", fidelity.network.synthetic, places=3))
+    return lines
 
 
 def _utility_lines(report: Report) -> list[str]:
     utility = report.utility
-    if utility.undefined:
-        return [f"{'Utility':<26}{utility.undefined}"]
-    names = [trained.source for trained in utility.sources]
-    lines = [f"{'Utility':<26}" + "".join(f"{SOURCE_NAMES[name]:>12}" for name in names)]
-    for metric in utility.sources[0].scores:
-        values = [number(trained.scores[metric].value) for trained in utility.sources]
-        lines.append(f"  {METRIC_NAMES[metric]:<24}" + "".join(f"{value:>12}" for value in values))
+    lines = [f"{'Utility':<26}{utility.undefined}"] if utility.undefined else _score_lines(report)
+    further = {
+        "worth of the real rows": (utility.sample_size.ratio, True),
+        "gain beside real rows": (utility.augmentation.gain, False),
+        "all columns as target": (utility.all_targets.share, True),
+    }
+    return lines + [
+        _figure_line(name, figure, as_percent=as_percent)
+        for name, (figure, as_percent) in further.items()
+        if figure.is_defined
+    ]
+
+
+def _score_lines(report: Report) -> list[str]:
+    """Scores by source, side by side."""
+    sources = report.utility.sources
+    lines = [f"{'Utility':<20}" + "".join(f"{SOURCE_NAMES[trained.source]:>11}" for trained in sources[:-1])]
+    lines[0] += f"{SOURCE_NAMES[sources[-1].source]:>12}"
+    for metric in sources[0].scores:
+        if metric in CONSOLE_METRICS:
+            values = [number(trained.scores[metric].value) for trained in sources]
+            shown = "".join(f"{value:>11}" for value in values[:-1])
+            name = "mean abs. error" if metric == "mae" else METRIC_NAMES[metric]
+            lines.append(f"  {name:<18}{shown}{values[-1]:>12}")
     return lines
 
 
 def _privacy_lines(report: Report) -> list[str]:
-    privacy = report.privacy
     return [
         _line("Privacy", "synthetic", "95 % interval", "control", "if copied"),
-        _copies_line("copies of training rows", privacy.copies),
-        _copies_line("but for one cell", privacy.near_copies),
-        _figure_line("membership attack, AUC", privacy.membership),
-        _figure_line("nearer than holdout (DCR)", privacy.dcr),
+        *(_check_line(check) for check in checks(report.privacy) if check.short),
     ]
+
+
+def _check_line(check: Check) -> str:
+    if check.kind == "count" and check.figure.is_defined:
+        return _line(
+            f"  {check.short}"[:26],
+            number(check.figure.value, 0),
+            "",
+            number(check.figure.noise_floor, 0),
+            "",
+        )
+    return _figure_line(check.short[:24], check.figure, as_percent=check.kind == "percent")
 
 
 def _line(name: str, value: str, span: str, floor: str, worst: str) -> str:
@@ -179,7 +218,7 @@ def _line(name: str, value: str, span: str, floor: str, worst: str) -> str:
 
 def _figure_line(name: str, figure: Figure, *, as_percent: bool = False, places: int = 2) -> str:
     if not figure.is_defined:
-        return f"  {name:<24}  {figure.undefined}"
+        return f"  {name:<24}  {figure.undefined}"[:WIDTH]
 
     def show(value: float | None) -> str:
         return "" if value is None else percent(value) if as_percent else number(value, places)
@@ -191,7 +230,3 @@ def _figure_line(name: str, figure: Figure, *, as_percent: bool = False, places:
         show(figure.noise_floor),
         show(figure.worst_case),
     )
-
-
-def _copies_line(name: str, copies: Copies) -> str:
-    return _figure_line(name, copies.synthetic, as_percent=True)

@@ -100,6 +100,14 @@ class Contexts:
         rng = np.random.default_rng([*self._key, 1, index])
         return Context(self._examples(members, rng), members, self._order(rng))
 
+    def left_out(self, index: int) -> tuple[int, ...]:
+        """Row numbers that chance kept out of the examples of context `index`, though they were as likely to be
+        shown: the fair control for what a prompt gives away. Empty where all that could be shown were."""
+        visit, number = divmod(index, self.per_pass)
+        rng = np.random.default_rng([*self._key, 1, index])
+        pool, wanted = self._pool(self._groups(visit)[number], rng)
+        return tuple(pool[wanted:])
+
     def only(self, among: NDArray[np.int64]) -> Contexts:
         """Contexts that ask for some of the rows alone: int [n], their numbers."""
         chosen = copy(self)
@@ -149,9 +157,14 @@ class Contexts:
         return groups
 
     def _examples(self, members: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
+        pool, wanted = self._pool(members, rng)
+        return tuple(pool[:wanted])
+
+    def _pool(self, members: tuple[int, ...], rng: np.random.Generator) -> tuple[list[int], int]:
+        """The rows that may be shown, in random order, and how many of them are."""
         law = self.law
         if law.contexts == "paper":
-            return self._paper_examples(members[0], rng)
+            return self._paper_pool(members[0], rng), law.examples
         wanted = int(rng.integers(min(law.fewest, law.examples), law.examples + 1))
         if law.contexts == "random" or self.neighbors is None:
             pool = rng.choice(
@@ -160,16 +173,17 @@ class Contexts:
         else:
             pool = self.neighbors[members[int(rng.integers(len(members)))]][: law.pool * law.examples]
             pool = rng.permutation(pool[pool >= 0])
-        return tuple(self._without_twins(pool, members)[:wanted])
+        return self._without_twins(pool, members), wanted
 
-    def _paper_examples(self, member: int, rng: np.random.Generator) -> tuple[int, ...]:
-        if self._purpose == "sample" or self.neighbors is None:
-            pool = rng.permutation(len(self.rows))[: self.law.examples + 1]
-            return tuple(
-                self._without_twins(pool, () if self._purpose == "sample" else (member,))[: self.law.examples]
-            )
+    def _paper_pool(self, member: int, rng: np.random.Generator) -> list[int]:
+        """In training the nearest rows, nearest first; in sampling random ones."""
+        order, k = rng.permutation(len(self.rows)), self.law.examples
+        if self._purpose == "sample":
+            return [int(row) for row in order[: 2 * k]]
+        if self.neighbors is None:
+            return self._without_twins(order[: k + 1], (member,))
         near = self.neighbors[member]
-        return tuple(near[near >= 0][: self.law.examples].tolist())
+        return [int(row) for row in near[near >= 0][:k]]
 
     def _without_twins(self, pool: NDArray[np.int64], members: tuple[int, ...]) -> list[int]:
         asked = {int(self._asked_twin[member]) for member in members}

@@ -17,6 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -32,11 +33,14 @@ LEGEND_LEVELS = 64
 LEGEND_CHARACTERS = 40
 
 _WORDS: dict[Language, str] = {
-    "integer": r"0|-?[1-9]\d*",
-    "decimal": r"-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?",
-    "datetime": r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d(?:\.\d+)?)?)?",
+    "integer": r"0|-?[1-9][0-9]*",
+    "decimal": r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?",
+    "datetime": r"[0-9]{4}-[0-9][0-9]-[0-9][0-9](?: [0-9][0-9]:[0-9][0-9](?::[0-9][0-9](?:\.[0-9]+)?)?)?",
     "text": r'(?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u[0-9a-f]{4})*',
 }
+
+# Of ISO texts at each resolution, in characters.
+_WIDTHS = {"day": 10, "minute": 16, "second": 19, "millisecond": 23, "microsecond": 26}
 
 
 class Reject(NamedTuple):
@@ -276,10 +280,21 @@ def admits(column: Column, word: str) -> bool:
         return fits and is_multiple(word, column.step)
     if column.kind == "datetime":
         # ISO texts of one resolution sort as the moments do.
-        return (column.lower or word) <= word <= (column.upper or word)
+        return _is_moment(word, column.resolution) and (column.lower or word) <= word <= (
+            column.upper or word
+        )
     # A word that a CSV of this table reads as missing is no text of it.
     is_marker = word != "" and word in column.markers
     return column.min_bytes <= text_bytes(word) <= column.max_bytes and not is_marker
+
+
+def _is_moment(word: str, resolution: str) -> bool:
+    """Whether a word of the shape of a moment stands in the calendar and is as fine as the resolution says."""
+    try:
+        datetime.fromisoformat(word)
+    except ValueError:
+        return False
+    return len(word) == _WIDTHS[resolution]
 
 
 def _language(column: Column) -> Language | None:

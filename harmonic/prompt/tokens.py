@@ -160,7 +160,7 @@ def _sentencepiece(token: str) -> bytes:
 
 
 def _byte_alphabet() -> dict[int, int]:
-    """The bytes of the printable stand-ins of byte-level vocabularies: visible Latin-1 as itself, the others from 256 on."""
+    """Bytes by the printable stand-ins of byte-level vocabularies: visible Latin-1 as itself, the rest from 256 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in visible]
     return {b: b for b in visible} | {256 + n: b for n, b in enumerate(hidden)}

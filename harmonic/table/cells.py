@@ -7,6 +7,7 @@ worked through by its distinct values, so that the cost is that of the levels an
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -130,8 +131,15 @@ def locate(frame: pd.DataFrame, schema: Schema) -> dict[Hashable, int]:
         raise HarmonicError(f"Columns {', '.join(doubled)}: stand more than once in the table. Rename them.")
     absent = [name for name in schema.names if name not in positions]
     if absent:
-        raise HarmonicError(f"Column {absent[0]!r}: not in the table, which has {names}. Add or rename it.")
+        raise HarmonicError(
+            f"Column {absent[0]!r}: not in the table, which has {names}.{_meant(absent[0], names)} Add or rename it."
+        )
     return positions
+
+
+def _meant(name: Hashable, names: Sequence[Hashable]) -> str:
+    close = difflib.get_close_matches(str(name), map(str, names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def validate(frame: pd.DataFrame, schema: Schema) -> list[Problem]:

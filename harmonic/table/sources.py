@@ -228,8 +228,11 @@ def _unmarked(texts: delimited.Texts, schema: Schema) -> pd.DataFrame:
     return result
 
 
-def to_csv_text(frame: pd.DataFrame, schema: Schema) -> str:
-    """`frame` as CSV that `load_table` reads back: a missing cell is the column's first marker, else empty."""
+def to_csv_text(frame: pd.DataFrame, schema: Schema, *, header: bool = True) -> str:
+    """`frame` as CSV that `load_table` reads back: a missing cell is the column's first marker, else empty.
+
+    header: False for rows that go on where others ended.
+    """
     out = frame.copy(deep=False)
     positions = locate(frame, schema)
     quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
@@ -241,7 +244,7 @@ def to_csv_text(frame: pd.DataFrame, schema: Schema) -> str:
             out.isetitem(positions[column.name], filled.array)
         if _has_returns(series, column):
             quoting = csv.QUOTE_NONNUMERIC  # a lone carriage return would end the line for most readers
-    return out.to_csv(index=False, lineterminator="\n", quoting=quoting)
+    return out.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)
 
 
 def _has_returns(series: pd.Series, column: Column) -> bool:

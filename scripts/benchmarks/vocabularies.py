@@ -32,15 +32,36 @@ END = {"llama2": 2, "llama3": 128001, "qwen2.5": 151643}
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of figures for each vocabulary, codec and table."""
     for name in END:
-        source = arguments.data_dir.parent / "tokenizers" / f"{name}.json.gz"
-        backend = Tokenizer.from_str(gzip.decompress(source.read_bytes()).decode())
-        tokenizer = TextTokenizer(backend, eos_id=END[name])
-        model = _model(len(tokenizer.token_bytes))
+        tokenizer = read_vocabulary(arguments.data_dir, name)
+        model = random_llama(len(tokenizer.token_bytes), n_layers=2, n_heads=4)
         for table in arguments.only or TABLES:
             schema = _schema(arguments.data_dir, table)
             for codec in ("compact", "json"):
                 figures = _draw(Grammar(codec_for(codec, schema), tokenizer), model, schema, arguments.rows)
                 yield {"vocabulary": name, "table": table, "codec": codec, **figures}
+
+
+def read_vocabulary(data_dir: Path, name: str) -> TextTokenizer:
+    """One of END, from `tokenizers` beside the real tables."""
+    source = data_dir.parent / "tokenizers" / f"{name}.json.gz"
+    backend = Tokenizer.from_str(gzip.decompress(source.read_bytes()).decode())
+    return TextTokenizer(backend, eos_id=END[name])
+
+
+def random_llama(vocab_size: int, *, n_layers: int, n_heads: int) -> LlamaForCausalLM:
+    """Random weights, 32 wide; two heads share their keys."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocab_size,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=n_layers,
+            num_attention_heads=n_heads,
+            num_key_value_heads=n_heads // 2,
+            max_position_embeddings=16_384,
+        )
+    ).eval()
 
 
 def _draw(grammar: Grammar, model: LlamaForCausalLM, schema: Schema, n_rows: int) -> dict[str, object]:
@@ -67,18 +88,3 @@ def _schema(data_dir: Path, name: str) -> Schema:
     file, target = TABLES[name]
     frame, schema = read_table(data_dir / file, target=target)
     return observe(schema, frame)
-
-
-def _model(vocab_size: int) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocab_size,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=16_384,
-        )
-    ).eval()

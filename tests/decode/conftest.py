@@ -1,15 +1,21 @@
-"""What tests of the decoder share: real vocabularies, and small ones that split digits in every known way."""
+"""What tests of the decoder share: vocabularies, real ones and small ones that split digits in every way; an oracle."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
+from harmonic.decode.bytes_automaton import ByteAutomaton
+from harmonic.decode.grammar import segment_automaton
 from harmonic.decode.lift import Compiler
+from harmonic.prompt.rows import Codec
 from harmonic.prompt.tokens import TextTokenizer
 
 REAL = ("llama2", "llama3", "qwen2.5")
@@ -75,5 +81,148 @@ def walker(vocabulary: Callable[[str], TextTokenizer]) -> Callable[[str], Compil
     @cache
     def make(name: str) -> Compiler:
         return Walker(vocabulary(name))
+
+    return make
+
+
+# An independent oracle of what may follow, and witnesses of what the tokenizer would write.
+
+ENDS = {"llama2": "</s>", "llama3": "<|end_of_text|>", "qwen2.5": "<|endoftext|>"}
+
+
+class Oracle:
+    """llguidance under one vocabulary."""
+
+    def __init__(self, tokenizer: TextTokenizer, name: str) -> None:
+        from llguidance import LLTokenizer
+
+        self.end = tokenizer.special_tokens[ENDS[name]]
+        self._tokenizer = LLTokenizer(tokenizer.backend.to_str(), eos_token=self.end, slices=[])
+
+    def allowed(self, grammar: str) -> Callable[[Sequence[int]], NDArray[np.int64]]:
+        """What may follow ids, sorted, by bytes alone; a grammar in Lark's notation."""
+        from llguidance import LLMatcher
+
+        start = LLMatcher(self._tokenizer, f'%llguidance {{"no_forcing": true}}\n{grammar}')
+        assert not start.get_error(), start.get_error()
+
+        def after(ids: Sequence[int]) -> NDArray[np.int64]:
+            matcher = start.deep_copy()
+            assert matcher.consume_tokens(list(ids)), (matcher.get_error(), ids)
+            bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
+            found = np.flatnonzero(bits)
+            return found[found != self.end]
+
+        return after
+
+
+@pytest.fixture(scope="session")
+def oracle(vocabulary: Callable[[str], TextTokenizer]) -> Callable[[str], Oracle]:
+    return cache(lambda name: Oracle(vocabulary(name), name))
+
+
+@dataclass
+class Completions:
+    """Whole rows that begin with given bytes, through the byte automata of the segments."""
+
+    segments: list[ByteAutomaton]
+    opening: bytes
+    closing: bytes
+    rng: np.random.Generator
+    tails: dict[int, list[bytes]]
+    """By the segments that are free text: what a text may end in, from the place between two characters."""
+
+    few = 24
+
+    def after(self, begun: bytes) -> Iterator[bytes]:
+        """Rows that begin so: all endings of the segment being written where they are few, else its next bytes tried
+        in turn and some draws."""
+        if len(begun) < len(self.opening):
+            assert self.opening.startswith(begun)
+            yield from self.after(self.opening)
+            return
+        places = self._places(begun[len(self.opening) :])
+        assert places, begun
+        for number, state in places:
+            if number == len(self.segments):
+                yield begun + self.closing[state:]
+                continue
+            for ending in self._endings(number, state):
+                rest = [segment.draw(self.rng) for segment in self.segments[number + 1 :]]
+                yield b"".join([begun, ending, *rest, self.closing])
+
+    def _endings(self, number: int, state: int) -> Iterator[bytes]:
+        segment = self.segments[number]
+        if number in self.tails:
+            yield from self._text_endings(number, state)
+            return
+        if segment.counts[state] <= self.few:
+            yield from segment.words(state)
+            return
+        if segment.accepting[state]:
+            yield b""
+        for byte, to in segment.edges[state]:
+            yield bytes([byte]) + segment.draw(self.rng, to)
+        for _ in range(4):
+            yield segment.draw(self.rng, state)
+
+    def _text_endings(self, number: int, state: int) -> Iterator[bytes]:
+        segment = self.segments[number]
+        for finish in self._finishes(segment, state):
+            here = segment.walk(finish, state)
+            for tail in [b""] if segment.accepting[here] else self.tails[number]:
+                to = segment.walk(tail, here)
+                if to >= 0 and segment.accepting[to]:
+                    yield finish + tail
+
+    def _finishes(self, segment: ByteAutomaton, state: int) -> Iterator[bytes]:
+        """Some ways out of the opening, a character or an escape, to a place between two characters or the end."""
+        edges = segment.edges[state]
+        if segment.accepting[state] or len(edges) > 64:
+            yield b""
+            return
+        for at in self.rng.permutation(len(edges))[:4].tolist():
+            byte, to = edges[at]
+            for more in self._finishes(segment, to):
+                yield bytes([byte]) + more
+
+    def _places(self, text: bytes) -> set[tuple[int, int]]:
+        """(segment, state) that a row's text may have led to; the closing is the last segment."""
+        places = {(0, 0)}
+        for byte in text:
+            places = {then for place in places for then in self._read(place, byte)}
+        return places
+
+    def _read(self, place: tuple[int, int], byte: int) -> Iterator[tuple[int, int]]:
+        number, state = place
+        if number == len(self.segments):
+            if self.closing[state : state + 1] == bytes([byte]):
+                yield number, state + 1
+            return
+        segment = self.segments[number]
+        if (to := int(segment.table[state, byte])) >= 0:
+            yield number, to
+        if segment.accepting[state]:
+            yield from self._read((number + 1, 0), byte)
+
+
+_TAILS = (
+    '"', 'a"', ' a"', 'A"', '1"', '."', ' "', '.a"', ' .1"', "'s\"", 'é"', '東"', ' 東"', '\\""', '\\n"', '  a"'
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def completions() -> Callable[[Codec, Sequence[int], np.random.Generator], Completions]:
+    """completions(codec, order, rng): whole rows of these columns that begin with given bytes."""
+
+    def make(codec: Codec, order: Sequence[int], rng: np.random.Generator) -> Completions:
+        forms = [codec.form(index, place == len(order) - 1) for place, index in enumerate(order)]
+        segments = [segment_automaton(form, codec.columns[i]) for form, i in zip(forms, order, strict=True)]
+        tails = {
+            place: [(tail + form.suffix).encode() for tail in _TAILS]
+            for place, form in enumerate(forms)
+            if form.language == "text"
+        }
+        return Completions(segments, codec.row_open.encode(), codec.row_close.encode(), rng, tails)
 
     return make

@@ -221,6 +221,21 @@ def test_free_text_holds_the_tokenizers_ids_and_only_good_texts(
         assert said.accepts(b"".join(tokenizer.token_bytes[token] or b"" for token in ids))
 
 
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("prefix", [' "note": ', " A"])
+@pytest.mark.parametrize("min_bytes", [0, 1])
+def test_a_text_may_begin_with_whatever_the_tokenizer_merges_with_the_quote_before_it(
+    vocabulary: Callable[[str], TextTokenizer], name: str, prefix: str, min_bytes: int
+) -> None:
+    tokenizer = vocabulary(name)
+    form = SegmentForm(prefix, (), "text", True, "")
+    automaton = compile_segment(form, column("text", min_bytes=min_bytes, max_bytes=24), tokenizer)
+    for first in (*map(chr, range(0x80)), "é", "…", "→", "東", "🙂"):
+        for text in (first, first + "a", first + "/1", first * 3):
+            if len(said := json.dumps(text, ensure_ascii=False)) <= 20:
+                assert automaton.accepts(tokenizer.encode(prefix + said)), said
+
+
 def test_a_missing_literal_among_texts_is_said_too(vocabulary: Callable[[str], TextTokenizer]) -> None:
     form = SegmentForm(' "note": ', (('"nan"', None),), "text", True, ",")
     tokenizer = vocabulary("merging")

@@ -145,7 +145,9 @@ def test_a_qwen_is_read_as_one_row_at_a_time(groups: int, program: RowProgram) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-        model = Qwen2ForCausalLM(Qwen2Config(vocab_size=VOCABULARY, num_key_value_heads=groups, **sizes)).eval()
+        model = Qwen2ForCausalLM(
+            Qwen2Config(vocab_size=VOCABULARY, num_key_value_heads=groups, **sizes)
+        ).eval()
     jobs = _jobs(program, 7)
     expected = {job.first_row: _plain(model, job, 7) for job in jobs}
     assert _run(model, program, jobs, 3, shared=[1, 2, 3, 2]) == expected

@@ -210,6 +210,18 @@ def test_text_is_not_empty_where_none_was(
     assert all(len(row[0] or "") == 1 for row in _draw(sampler, 64).rows.values())
 
 
+def test_characters_in_bytes_of_their_own_count_against_a_texts_length(
+    real_tokenizer: Callable[[str], Tokenizer], tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    # What follows the first byte of such a character is no open choice: llama2 has nothing but single bytes there.
+    schema = Schema((Column("note", "note", "text", "str", max_bytes=6),))
+    tokenizer = TextTokenizer(real_tokenizer("llama2"), eos_id=2)
+    grammar = Grammar(codec_for("json", schema), tokenizer)
+    draw = _draw(Sampler(tiny_llama(32_000), grammar, context_length=512, slots=64), 400)
+    assert draw.rejects["out of bounds"] == 0
+    assert draw.longest <= grammar.longest
+
+
 @pytest.mark.parametrize("codec", ["compact", "json"])
 def test_a_drawn_rows_log_probability_is_its_score(codec: str, sampler_of: Callable[..., Sampler]) -> None:
     sampler = sampler_of(8, codec)

@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harmonic.baselines import IndependentMarginals, ResampledRows
+from harmonic.evaluation.attacks import Tables
+from harmonic.evaluation.codes import Codebook
+from harmonic.evaluation.privacy import Privacy, measure_privacy
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 
@@ -32,3 +36,38 @@ def people() -> Callable[[int, int], pd.DataFrame]:
 @pytest.fixture(scope="session")
 def people_schema() -> Schema:
     return infer_schema(draw_people(2_000, 99), target="outcome", title="patients")
+
+
+@pytest.fixture(scope="session")
+def attacked() -> Callable[..., Privacy]:
+    """attacked(real, synthetic, holdout, schema): what the privacy suite finds, baselines included."""
+
+    def attack(
+        real: pd.DataFrame,
+        synthetic: pd.DataFrame,
+        holdout: pd.DataFrame,
+        schema: Schema,
+        *,
+        n_rejected_copies: int = 0,
+        seed: int = 0,
+        max_rows: int = 2_000,
+        max_base: int = 10_000,
+    ) -> Privacy:
+        frames = {
+            "real": real,
+            "synthetic": synthetic,
+            "holdout": holdout,
+            "independent": IndependentMarginals().fit(real, schema).sample(len(synthetic), seed),
+            "resampled": ResampledRows().fit(real, schema).sample(len(synthetic), seed),
+        }
+        book = Codebook(schema, list(frames.values()))
+        return measure_privacy(
+            Tables(**{name: book.encode(frame) for name, frame in frames.items()}),
+            n_rejected_copies=n_rejected_copies,
+            seed=seed,
+            max_rows=max_rows,
+            max_base=max_base,
+            progress=lambda _: None,
+        )
+
+    return attack

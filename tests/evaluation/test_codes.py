@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from harmonic.errors import HarmonicError
-from harmonic.evaluation.codes import MAX_LEVELS, Codebook, check_table
+from harmonic.evaluation.codes import MAX_LEVELS, Codebook
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Column, Schema
 
@@ -62,10 +60,3 @@ def test_very_many_levels_share_the_last_code_for_classifiers_only() -> None:
     coded = Codebook(schema, [frame]).encode(frame)
     assert len(np.unique(coded.cells)) == 300
     assert coded.measures.max() == MAX_LEVELS
-
-
-def test_an_empty_or_incomplete_table_is_refused_by_its_role() -> None:
-    with pytest.raises(HarmonicError, match="'synthetic': 0 rows"):
-        check_table(FRAME.head(0), SCHEMA, "synthetic")
-    with pytest.raises(HarmonicError, match="Column 'x': stands 0 times in the holdout table"):
-        check_table(FRAME.drop(columns="x"), SCHEMA, "holdout")

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 from harmonic.evaluation.codes import Codebook, Codes
-from harmonic.evaluation.distances import RowHashes, nearest, ranges
+from harmonic.evaluation.distances import RowHashes, nearest, ranges, search
 from harmonic.table.schema import Column, Schema
 
 SCHEMA = Schema(
@@ -84,3 +87,34 @@ def test_large_tables_are_searched_in_chunks() -> None:
     distances, rows = nearest(asked, base, ranges(base))
     assert not distances.any()
     assert np.array_equal(base.cells[rows], asked.cells)
+
+
+@settings(max_examples=30)
+@given(TABLES, TABLES)
+def test_a_search_finds_the_nearest_ones_and_the_density_of_a_plain_loop(
+    queries: list[tuple], base: list[tuple]
+) -> None:
+    asked, among = _coded(queries, base)
+    widths = ranges(among)
+    near = search(asked, among, widths, k=3, bandwidth=0.2)
+    for i, query in enumerate(queries):
+        distances = np.sort([_by_hand(query, row, widths) for row in base])
+        expected = [*distances[:3], *[distances[-1]] * (3 - len(distances[:3]))]
+        assert np.allclose(near.distances[i], expected, atol=1e-6)
+        density = logsumexp(-distances / 0.2) - np.log(len(base))
+        assert np.isclose(near.log_density[i], density, atol=1e-5)
+    assert np.array_equal(near.rows, nearest(asked, among, widths)[1])
+
+
+def test_a_search_in_a_large_table_takes_little_memory() -> None:
+    generator = np.random.default_rng(0)
+    columns = SCHEMA.columns[2:]
+    asked, base = (
+        Codes(columns, generator.integers(9_999, size=(n, 1)).astype(float), np.zeros((n, 1)), ((),))
+        for n in (2_000, 20_000)
+    )
+    tracemalloc.start()
+    search(asked, base, ranges(base), k=5, bandwidth=0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # the whole matrix would take 320 MB

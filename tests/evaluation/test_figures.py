@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from itertools import combinations
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, norm, sem
 from sklearn.metrics import roc_auc_score
 
 from harmonic.evaluation.figures import (
@@ -12,9 +15,19 @@ from harmonic.evaluation.figures import (
     auc_figure,
     compare,
     holm,
+    mean_figure,
+    n_allowed,
+    n_caught,
     p_above,
+    p_caught,
+    p_more,
+    p_sign,
     percentile_interval,
     rate_figure,
+    roc,
+    smallest_share,
+    smallest_tpr,
+    tpr_figure,
     undefined,
 )
 
@@ -75,3 +88,72 @@ def test_a_figure_is_finite_or_says_why_not() -> None:
         Figure(0.5, high=float("inf"))
     with pytest.raises(ValueError, match="exactly one"):
         Figure(None)
+
+
+@pytest.mark.parametrize(("n", "smallest"), [(100, 0.11), (500, 0.04), (1_000, 0.028), (2_000, 0.021)])
+def test_the_smallest_leak_that_so_many_controls_show(n: int, smallest: float) -> None:
+    assert smallest_tpr(n, n).value == pytest.approx(smallest, abs=0.0006)
+
+
+def test_below_a_hundred_controls_one_percent_means_nothing() -> None:
+    assert tpr_figure(np.ones(50), np.zeros(99)).undefined.startswith(
+        "not defined because a false positive rate"
+    )
+    assert not smallest_tpr(50, 99).is_defined
+    assert not smallest_tpr(1, 100).is_defined
+
+
+@given(st.lists(st.integers(0, 5), min_size=100, max_size=250), SCORES)
+def test_no_more_than_one_percent_of_the_controls_are_accused(
+    controls: list[int], members: list[float]
+) -> None:
+    scores = np.array(controls, dtype=float)
+    threshold = np.sort(scores)[-1 - n_allowed(len(scores))]
+    assert (scores > threshold).mean() <= 0.01
+    assert n_caught(np.array(members), scores) == sum(member > threshold for member in members)
+
+
+def test_the_chance_of_catching_so_many_is_exact() -> None:
+    """Every order of 2 members among 100 controls (one may be accused), counted."""
+    counts = [0] * 3
+    for places in combinations(range(102), 2):
+        is_member = np.zeros(102, dtype=bool)
+        is_member[list(places)] = True
+        second_control = np.flatnonzero(~is_member[:4])[1]
+        counts[int(is_member[:second_control].sum())] += 1
+    for caught in range(3):
+        assert p_caught(caught, 2, 100) == pytest.approx(sum(counts[caught:]) / comb(102, 2))
+
+
+def test_a_roc_curve_rises_from_the_strictest_threshold_to_one() -> None:
+    generator = np.random.default_rng(0)
+    members, controls = generator.normal(1, 1, 300), generator.normal(0, 1, 500)
+    curve = roc(members, controls)
+    assert len(curve.fpr) == len(curve.tpr) <= 65
+    assert np.all(np.diff(curve.fpr) > 0) and np.all(np.diff(curve.tpr) >= 0)
+    assert (curve.fpr[0], curve.fpr[-1], curve.tpr[-1]) == (0, 1, 1)
+    at = curve.fpr.index(0.01)
+    assert curve.tpr[at] == tpr_figure(members, controls).value
+
+
+@pytest.mark.parametrize(("total", "control"), [(400, (0, 700)), (1_000, (3, 1_000)), (50, (20, 40))])
+def test_the_smallest_share_that_raises_an_alarm_is_that_of_a_plain_search(
+    total: int, control: tuple[int, int]
+) -> None:
+    first = next(n for n in range(total + 1) if p_more(n, total, *control) < 0.01)
+    assert smallest_share(total, *control, 0.01).value == first / total
+
+
+def test_of_few_rows_not_even_all_are_too_many() -> None:
+    assert smallest_share(2, 1, 3, 0.01).undefined
+    assert smallest_share(0, 0, 3, 0.01).undefined == "not defined because there are no rows to count"
+
+
+def test_the_sign_test_and_the_mean_are_those_of_scipy() -> None:
+    assert p_sign(9, 1) == pytest.approx(binom.sf(8, 10, 0.5))
+    assert p_sign(0, 0) == 1.0
+    values = np.random.default_rng(0).normal(size=50)
+    found = mean_figure(values)
+    assert (found.low, found.high) == pytest.approx(norm.interval(0.95, np.mean(values), sem(values)))
+    assert mean_figure(values[:1]).low is None
+    assert not mean_figure(values[:0]).is_defined

@@ -13,7 +13,7 @@ import pytest
 
 from harmonic.baselines import ClassConditionalMarginals, IndependentMarginals
 from harmonic.errors import HarmonicError
-from harmonic.evaluation import Report, evaluate, twosample, utility
+from harmonic.evaluation import Report, evaluate, learners, twosample
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 
@@ -27,8 +27,8 @@ TRAINING = [
 @pytest.fixture(scope="module", autouse=True)
 def small_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utility, "N_TREES", 10)
-        patch.setattr(utility, "N_ROUNDS", 10)
+        patch.setattr(learners, "N_TREES", 10)
+        patch.setattr(learners, "N_ROUNDS", 10)
         patch.setattr(twosample, "N_ROUNDS", 20)
         yield
 
@@ -97,7 +97,7 @@ def test_the_report_tells_class_conditional_marginals_apart_though_models_learn_
     assert report.fidelity.c2st.noise_floor < report.fidelity.c2st.value < report.fidelity.c2st.worst_case
     assert report.utility.source("synthetic").scores["auc"].value > 0.7
     assert {trained.source for trained in report.utility.sources} == {
-        "synthetic", "real", "resampled", "class_conditional", "independent",
+        "synthetic", "real", "resampled", "smote", "copula", "class_conditional", "independent",
     }  # fmt: skip
 
 
@@ -110,14 +110,14 @@ def test_refused_rows_count_and_refused_copies_are_copies(report: Report, page: 
 
 def test_the_summary_is_one_screen(report: Report) -> None:
     lines = report.summary().splitlines()
-    assert len(lines) <= 36
+    assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
     assert "Verdict: " in report.summary()
 
 
 def test_the_page_stands_alone_in_light_and_dark(page: str) -> None:
     assert not re.findall(r"""(?:src|href)=["'](?!#)|<script|@import|url\((?!#)""", page)
-    assert page.count("<svg") == 5 + 3  # columns, pairs, utility, training
+    assert page.count("<svg") == 5 + 5  # columns, pairs, utility, attacks, nearest rows, training
     assert "prefers-color-scheme: dark" in page
     assert "width=device-width" in page
     assert not re.search(r"(?:fill|stroke): ?#(?!none)", page)  # colours are the page's, in both themes
@@ -229,7 +229,9 @@ def test_an_unknown_suite_names_the_nearest(
     people: Callable[[int, int], pd.DataFrame], people_schema: Schema
 ) -> None:
     frame = people(20, 0)
-    with pytest.raises(HarmonicError, match="Suite 'fill': not one of 'quick', 'full'. Did you mean 'full'?"):
+    with pytest.raises(
+        HarmonicError, match="Suite 'fill': not one of 'quick', 'full', 'paper'. Did you mean 'full'?"
+    ):
         evaluate(real=frame, synthetic=frame, holdout=frame, schema=people_schema, suite="fill")
     with pytest.raises(HarmonicError, match="rejects"):
         evaluate(

@@ -138,3 +138,25 @@ def test_the_context_around_a_row_does_not_depend_on_what_else_is_asked_for() ->
     assert few.around(0, 7) == many.around(0, 7)
     assert few.around(0, 7).members == (0,)
     assert {few.around(0, number).examples for number in range(9)} != {few.around(0, 7).examples}
+
+
+@pytest.mark.parametrize("kind", ["neighbors", "random", "paper"])
+def test_what_was_left_out_was_as_likely_as_what_was_shown(kind: str) -> None:
+    table, near = _line(40, twins=2)
+    law = ContextLaw(kind, 6, fewest=2, rows=1, related=False)  # type: ignore[arg-type]
+    contexts = Contexts(table, near, law, seed=3, purpose="sample")
+    shown: Counter[int] = Counter()
+    left: Counter[int] = Counter()
+    for number in range(4_000):
+        visit, others = contexts[number], contexts.left_out(number)
+        assert not set(visit.examples) & set(others)
+        assert contexts.left_out(number) == others
+        (member,) = visit.members
+        if kind == "neighbors":
+            assert {*visit.examples, *others} == set(near[member][:6].tolist())
+        elif min(len(visit.examples), len(others)):  # equal numbers of both: no row is favoured
+            fewest = min(len(visit.examples), len(others))
+            shown.update(visit.examples[:fewest])
+            left.update(others[:fewest])
+    for row in shown:
+        assert abs(shown[row] - left[row]) < 5 * (shown[row] + left[row]) ** 0.5

@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmonic.baselines import ClassConditionalMarginals, IndependentMarginals, ResampledRows, Smote
+from harmonic.baselines import (
+    ClassConditionalMarginals,
+    GaussianCopula,
+    IndependentMarginals,
+    ResampledRows,
+    Smote,
+)
 from harmonic.errors import HarmonicError
 from harmonic.table.infer import infer_schema
 
-ALL = [ResampledRows, IndependentMarginals, ClassConditionalMarginals, Smote]
+ALL = [ResampledRows, IndependentMarginals, ClassConditionalMarginals, Smote, GaussianCopula]
 
 
 def _mixed(n: int, seed: int = 0) -> pd.DataFrame:
@@ -117,6 +123,12 @@ def test_smote_takes_the_commonest_level_of_the_neighbours() -> None:
     train = pd.DataFrame({"x": np.arange(9.0) / 100, "y": np.arange(9.0) / 50, "c": ["odd", *["even"] * 8]})
     made = Smote(k=3).fit(train, infer_schema(train)).sample(200)
     assert (made["c"] == "even").all()
+
+
+def test_smote_gives_a_tie_of_levels_to_the_alphabetically_first() -> None:
+    train = pd.DataFrame({"x": [0.0, 0.5, 100.0, 101.0, 103.0], "c": ["q", "z", "b", "a", "z"]})
+    made = Smote(k=2).fit(train, infer_schema(train)).sample(300)
+    assert set(made["c"][made["x"] >= 100]) == {"a", "b"}  # of each two neighbours with different levels
 
 
 @settings(max_examples=25)

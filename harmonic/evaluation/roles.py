@@ -1,0 +1,234 @@
+"""Who is who: the real, synthetic and holdout rows of a report, checked against one another before any measurement.
+
+What enters is frames by role and their schema; what leaves is the frames to measure, and `Roles`: counts and digests,
+never rows. A holdout row that stands verbatim among the training rows is no control, for it was trained on: it is
+counted and left out of the holdout. Synthetic rows are never left out: a copy is what the report is there to count.
+Files that were passed in each other's place are refused or warned of, for every figure would look plausible.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import fisher_exact
+
+from harmonic.errors import HarmonicError
+from harmonic.table.columns import encode_values
+from harmonic.table.dtypes import family
+from harmonic.table.kinds import nearest
+from harmonic.table.schema import Column, Row, Schema
+from harmonic.table.splits import digest_rows
+
+SAME_FROM = 10
+"""Two tables of fewer rows may be equal by chance."""
+SURE = 1e-3
+"""Chance at which rows found in the wrong table are worth a warning."""
+
+Frames = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Role:
+    """One table of the report."""
+
+    name: str
+    """ "real", "synthetic", "holdout" or "reference"."""
+    n_given: int
+    n_rows: int
+    """Rows measured: those given but for rows left out because the training rows hold them."""
+    digest: str
+    """sha256 of the rows as given: canonical texts of the modelled columns, one JSON array a line. For the
+    training rows of a run it is the one in its split.json."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What was found when the tables were laid beside one another."""
+
+    tables: tuple[Role, ...]
+    n_shared: int
+    """Holdout rows that stand verbatim among the training rows; left out unless most real rows have twins."""
+    warnings: tuple[str, ...]
+    """Sentences about tables that may be in each other's place, and about rows left out."""
+    notes: tuple[str, ...]
+    """Sentences about columns and levels that differ."""
+
+    def role(self, name: str) -> Role:
+        """The role of that name. Raises KeyError."""
+        for role in self.tables:
+            if role.name == name:
+                return role
+        raise KeyError(f"Role {name!r}: not in this report, which has {[role.name for role in self.tables]}.")
+
+
+def assign_roles(frames: Frames, schema: Schema) -> tuple[dict[str, pd.DataFrame], Roles]:
+    """The frames to measure, by role, and what is to be said about them.
+
+    `frames` holds "real", "synthetic", "holdout" and perhaps "reference". Raises HarmonicError for an empty table, an
+    absent or doubled column, a column none of whose cells can be read, and a holdout that is no holdout.
+    """
+    for role, frame in frames.items():
+        check_columns(frame, schema, role)
+    rows, notes = {}, _extra_columns(frames, schema)
+    for role, frame in frames.items():
+        rows[role], said = _canonical_rows(frame, schema, role)
+        notes += said
+    warnings = _in_wrong_place(rows)
+    kept, n_shared = {}, 0
+    for role in [name for name in ("holdout", "reference") if name in frames]:
+        places, n_twins = _fresh(rows[role], rows["real"], role, warnings)
+        kept[role] = frames[role].iloc[places].reset_index(drop=True)
+        n_shared = n_twins if role == "holdout" else n_shared
+    measured = {**frames, **kept}
+    tables = tuple(
+        Role(name, len(frame), len(measured[name]), digest_rows(rows[name])) for name, frame in frames.items()
+    )
+    return measured, Roles(tables, n_shared, tuple(warnings), tuple(notes))
+
+
+def check_columns(frame: pd.DataFrame, schema: Schema, role: str) -> None:
+    """Raises HarmonicError where the `role` table is empty, or a column of the schema does not stand in it once."""
+    if not len(frame):
+        raise HarmonicError(f"Table {role!r}: 0 rows, expected at least 1. Pass the rows to evaluate.")
+    names: list[Hashable] = list(frame.columns)
+    others = [name for name in names if name not in schema.names]
+    for name in schema.names:
+        if names.count(name) > 1:
+            raise HarmonicError(
+                f"Column {name!r}: stands {names.count(name)} times in the {role} table, expected once. "
+                "Rename or drop one of them."
+            )
+        if name not in names:
+            known = nearest(name, others) if others else f" It has {', '.join(map(str, names))}."
+            raise HarmonicError(
+                f"Column {name!r}: not in the {role} table, expected once as in the real one.{known} Rename or add it."
+            )
+
+
+def _extra_columns(frames: Frames, schema: Schema) -> list[str]:
+    notes = []
+    for role, frame in frames.items():
+        extra = [name for name in frame.columns if name not in schema.names]
+        if extra:
+            notes.append(f"The {role} table has columns that the schema has not, left out: {_listed(extra)}.")
+    return notes
+
+
+def _canonical_rows(frame: pd.DataFrame, schema: Schema, role: str) -> tuple[list[Row], list[str]]:
+    """The rows as canonical texts, cells that cannot be read as they stand; and what is odd about them."""
+    columns, notes = [], []
+    for column in schema.modelled:
+        series = frame[column.name]
+        codes, texts, errors = encode_values(series, column)
+        if errors:
+            count = int(np.isin(codes, list(errors)).sum())
+            notes.append(_unreadable(series, column, role, count, next(iter(errors.values()))))
+        elif _is_text_for_numbers(series, column):
+            notes.append(f"Column {column.label}: texts in the {role} table, read as {column.kind}.")
+        if column.kind == "categorical" and role != "real":
+            notes += _unseen(codes, texts, column, role)
+        shown = [str(errors[code][0]) if code in errors else text for code, text in enumerate(texts)]
+        columns.append(np.array([*shown, None], dtype=object)[codes].tolist())
+    rows: list[Row] = list(zip(*columns, strict=True)) if columns else [()] * len(frame)
+    return rows, notes
+
+
+def _unreadable(series: pd.Series, column: Column, role: str, count: int, first: tuple[object, str]) -> str:
+    """A note on cells that are not of their column's kind. Raises HarmonicError where no cell is."""
+    n_filled = int(series.notna().sum())
+    if count == n_filled:
+        raise HarmonicError(
+            f"Column {column.name!r}: no cell of the {role} table is of kind {column.kind!r}, as the real ones are; "
+            f"its dtype is {series.dtype}, and value {first[0]!r} {first[1]}. "
+            "Write the column as in the real table, or drop it from all of them."
+        )
+    return (
+        f"Column {column.label}: {count:,} of {n_filled:,} cells of the {role} table are not of kind "
+        f"{column.kind!r}; they count as invalid, and as missing elsewhere."
+    )
+
+
+def _is_text_for_numbers(series: pd.Series, column: Column) -> bool:
+    """Whether numbers of the real table arrive as texts, all of which can be read."""
+    is_text = series.dtype == object or isinstance(series.dtype, pd.StringDtype)
+    return is_text and family(column) in ("int", "float") and column.dtype not in ("object", "category")
+
+
+def _unseen(codes: np.ndarray, texts: Sequence[str | None], column: Column, role: str) -> list[str]:
+    """A note on levels that the training rows do not have: counts, for a rare level can name a person."""
+    known = {None, column.other, *column.levels}
+    new = [code for code, text in enumerate(texts) if text not in known]
+    if not new:
+        return []
+    levels = "1 level" if len(new) == 1 else f"{len(new):,} levels"
+    count = int(np.isin(codes, new).sum())
+    return [
+        f"Column {column.label}: {count:,} cells of the {role} table hold {levels} that the training rows do not have."
+    ]
+
+
+def _in_wrong_place(rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Warnings about tables that may be in each other's place. Raises HarmonicError where they surely are."""
+    counts = {role: Counter(found) for role, found in rows.items()}
+    for first, second in (("holdout", "real"), ("synthetic", "holdout")):
+        if counts[first] == counts[second] and len(rows[first]) >= SAME_FROM:
+            raise HarmonicError(
+                f"Tables {first!r} and {second!r}: hold the same {len(rows[first]):,} rows, expected different ones: "
+                "the holdout is real rows that the generator never saw. Check which file is which."
+            )
+    if counts["synthetic"] == counts["real"] and len(rows["real"]) >= SAME_FROM:
+        return [
+            f"The synthetic table holds exactly the {len(rows['real']):,} real rows. Are these the right files?"
+        ]
+    return _seen_in_holdout(counts)
+
+
+def _seen_in_holdout(counts: Mapping[str, Counter[Row]]) -> list[str]:
+    """A warning where synthetic rows repeat the holdout far more than the training rows."""
+    hits, totals = {}, {}
+    for role in ("holdout", "real"):
+        only = counts[role].keys() - counts["real" if role == "holdout" else "holdout"].keys()
+        hits[role], totals[role] = len(only & counts["synthetic"].keys()), len(only)
+    table = [[hits[role], totals[role] - hits[role]] for role in ("holdout", "real")]
+    if fisher_exact(table, alternative="greater").pvalue >= SURE:
+        return []
+    return [
+        f"{hits['holdout']:,} of {totals['holdout']:,} holdout rows stand in the synthetic table, and "
+        f"{hits['real']:,} of {totals['real']:,} training rows. Is the real file what the generator learnt from?"
+    ]
+
+
+def _fresh(
+    rows: Sequence[Row], real: Sequence[Row], role: str, warnings: list[str]
+) -> tuple[np.ndarray, int]:
+    """Places of the rows that do not stand among the real ones, and how many do."""
+    known = set(real)
+    fresh = np.array([place for place, row in enumerate(rows) if row not in known], dtype=np.intp)
+    n_twins = len(rows) - len(fresh)
+    if not n_twins:
+        return fresh, 0
+    said = f"{n_twins:,} of {len(rows):,} {role} rows stand verbatim in the real table"
+    if 2 * n_twins > len(rows) and _has_few_distinct_rows(real):
+        warnings.append(f"{said}; kept, for most real rows have twins, so equal rows are no leak.")
+        return np.arange(len(rows)), n_twins
+    if not len(fresh):
+        raise HarmonicError(
+            f"Table {role!r}: all {len(rows):,} rows stand verbatim in the real table, expected rows that the "
+            "generator never saw. Check which file is which, or hold rows out before training."
+        )
+    warnings.append(f"{said}; left out of it, for what was trained on is no control.")
+    return fresh, n_twins
+
+
+def _has_few_distinct_rows(real: Sequence[Row]) -> bool:
+    """Whether most rows have a twin in their own table."""
+    counts = Counter(real)
+    return 2 * sum(count for count in counts.values() if count > 1) > len(real)
+
+
+def _listed(names: Sequence[Hashable]) -> str:
+    return ", ".join(map(str, names))

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic.evaluation.codes import Codebook
+from harmonic.evaluation.copies import Copies, count_copies, count_near_copies
+from harmonic.evaluation.distances import RowHashes
+from harmonic.evaluation.figures import p_more
+from harmonic.table.infer import infer_schema
+
+
+def _table(n: int, seed: int) -> pd.DataFrame:
+    return pd.DataFrame(np.random.default_rng(seed).normal(size=(n, 4)).round(3), columns=list("abcd"))
+
+
+def _hashes(real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame) -> RowHashes:
+    book = Codebook(infer_schema(_table(300, 9)), [real, synthetic, holdout])
+    return RowHashes(
+        {"real": book.encode(real), "synthetic": book.encode(synthetic), "holdout": book.encode(holdout)}
+    )
+
+
+def _count(n_copies: int, n_rejected: int = 0, n_holdout: int = 1_000) -> Copies:
+    real = _table(1_000, 0)
+    synthetic = pd.concat([real[:n_copies], _table(1_000 - n_copies, 1)], ignore_index=True)
+    return count_copies(_hashes(real, synthetic, _table(n_holdout, 2)), n_rejected, 0.05 / 7)
+
+
+def test_one_percent_of_copies_stand_out_against_a_thousand_controls() -> None:
+    found = _count(10)
+    assert found.p_value < 0.001
+    assert found.synthetic.value == 0.01
+    assert p_more(10, 1_000, 0, 1_000) == pytest.approx(0.001, abs=3e-4)  # against the holdout alone
+
+
+def test_the_smallest_alarm_is_where_alarms_begin() -> None:
+    least = round(1_000 * _count(0).smallest.value)
+    assert _count(least).p_value < 0.05 / 7 <= _count(least - 1).p_value
+
+
+def test_refused_copies_count_like_kept_ones() -> None:
+    assert _count(0, n_rejected=12).n_synthetic == 12
+
+
+def test_without_a_holdout_the_twins_of_training_are_the_control() -> None:
+    found = _count(10, n_holdout=0)
+    assert found.holdout.undefined == "not defined because there are no rows to count"
+    assert found.p_value < 0.01
+
+
+def test_near_copies_of_a_narrow_table_say_nothing() -> None:
+    hashes = _hashes(_table(50, 0), _table(50, 1), _table(50, 2))
+    assert count_near_copies(hashes, 0, 2, 0.01).synthetic.undefined
+    assert count_near_copies(hashes, 0, 4, 0.01).synthetic.value == 0
