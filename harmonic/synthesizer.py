@@ -35,7 +35,7 @@ from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths
 from harmonic.model.preflight import Preflight, preflight
-from harmonic.prompt.contexts import ContextLaw, Contexts
+from harmonic.prompt.contexts import ContextLaw, Contexts, fixed_order
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.visits import Instructions
@@ -268,8 +268,13 @@ class Harmonic:
         if not self.rows_:
             self.law_ = law
             return
+        n_columns = len(self.codec_.columns)
+        lasts = (
+            range(n_columns) if law.order == "shuffled" else fixed_order(law, n_columns, self._target)[-1:]
+        )
+        longest = self.grammar_.longest(lasts)
         self.law_, notes = fit_law(
-            law, self.codec_, loaded.tokenizer, self.rows_, self.grammar_.longest, loaded.context_length
+            law, self.codec_, loaded.tokenizer, self.rows_, longest, loaded.context_length
         )
         for note in (*shortened, *notes):
             log.warning(note)

@@ -4,6 +4,7 @@ python scripts/benchmark.py quickstart --seeds 5          utility and C2ST of th
 python scripts/benchmark.py tables                        whole journeys on real tables: time, dtypes, missing rates
 python scripts/benchmark.py vocabularies --rows 2000      real vocabularies on random weights: every row valid
 python scripts/benchmark.py fuzz --rows 500               36 fuzzed schemas on random weights: valid, bounded, canonical
+python scripts/benchmark.py compilation                   100 columns for a real vocabulary: seconds, memory
 python scripts/benchmark.py decode                        rows a second against generate + xgrammar, and rejection
 python scripts/benchmark.py throughput --seconds 5        on a GPU: tokens a second against its physical limit
 python scripts/benchmark.py rivals --seeds 3              five baselines on nine tables, beside published figures
@@ -28,6 +29,7 @@ MEASUREMENTS = (
     "tables",
     "vocabularies",
     "fuzz",
+    "compilation",
     "decode",
     "throughput",
     "neighbors",

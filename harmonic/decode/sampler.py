@@ -8,9 +8,10 @@ chained from them on demand, so shuffled orders cost no new compile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
+from itertools import chain as joined
 from itertools import islice
 from typing import Any
 
@@ -76,6 +77,7 @@ class Grammar:
         self._open = tokenizer.encode(codec.row_open) if codec.row_open else []
         self._close = tokenizer.encode_ending(codec.row_close)
         self._program = lru_cache(maxsize=256)(self._chain)
+        self._alphabet = lru_cache(maxsize=16)(self._make_alphabet)
 
     def segment(self, index: int, last: bool, column: Column | None = None) -> TokenAutomaton:
         """The automaton of a modelled column's segment; of what is left of it where `column` is narrowed."""
@@ -120,26 +122,26 @@ class Grammar:
         names = [self.codec.columns[index].label for index in order]
         return chain(segments, self._close, [] if is_begun else self._open, names)
 
-    @cached_property
-    def longest(self) -> int:
-        """The most tokens a row can take, in any order."""
-        n_columns = len(self.codec.columns)
-        # A column has a form of its own where it is the last: the longer one bounds every order.
-        segments = sum(
-            max(self.segment(i, False).longest, self.segment(i, True).longest) for i in range(n_columns)
-        )
-        return len(self._open) + segments + len(self._close)
+    def alphabet(self, lasts: Collection[int]) -> Alphabet:
+        """The ids that a choice can fall on, in any order that ends with one of the columns `lasts`.
 
-    @cached_property
-    def alphabet(self) -> Alphabet:
-        """The ids that a choice can ever fall on."""
+        A column has a form of its own where it is the last: compiling those of all columns would double the work.
+        """
+        return self._alphabet(frozenset(lasts))
+
+    def longest(self, lasts: Collection[int]) -> int:
+        """The most tokens a row can take, in any order that ends with one of the columns `lasts`."""
+        plain = [self.segment(index, False).longest for index in range(len(self.codec.columns))]
+        more = max(self.segment(index, True).longest - plain[index] for index in lasts)
+        return len(self._open) + sum(plain) + more + len(self._close)
+
+    def _make_alphabet(self, lasts: frozenset[int]) -> Alphabet:
         closed, every = [np.array(self._close)], [np.array(self._close)]
-        for index in range(len(self.codec.columns)):
-            for last in (False, True):
-                segment = self.segment(index, last)
-                is_open = np.repeat(segment.is_open, np.diff(segment.indptr))
-                closed.append(segment.tokens[~is_open])
-                every.append(segment.tokens)
+        segments = [self.segment(index, False) for index in range(len(self.codec.columns))]
+        for segment in joined(segments, (self.segment(index, True) for index in lasts)):
+            is_open = np.repeat(segment.is_open, np.diff(segment.indptr))
+            closed.append(segment.tokens[~is_open])
+            every.append(segment.tokens)
         ids, all_ids = (np.unique(np.concatenate(parts)).astype(np.int64) for parts in (closed, every))
         open_ids = torch.from_numpy(all_ids) if len(all_ids) > len(ids) else None
         return Alphabet(torch.from_numpy(ids), open_ids)
@@ -212,7 +214,8 @@ class Sampler:
         """Decodes every prompt; calls progress(rows so far). Raises HarmonicError if a context keeps failing."""
         draw = Draw()
         self.model.eval()
-        engine = self._engine(seed)
+        prompts = list(prompts)
+        engine = self._engine(seed, {prompt.order[-1] for prompt in prompts})
         by_row: dict[int, Prompt] = {}
         shared, jobs = self._shared(self._jobs(prompts, by_row))
         for job, rows in engine.run(jobs, shared, partial(self._judge, by_row, draw)):
@@ -253,9 +256,9 @@ class Sampler:
         program = grammar.program(prompt.order, prompt.conditions)
         return Passage(ids, grammar.tokenizer.encode_batch(texts), program, [n_given] * len(texts))
 
-    def _engine(self, seed: int) -> Engine:
+    def _engine(self, seed: int, lasts: Collection[int]) -> Engine:
         reader = open_reader(self.model, self.slots, self.context_length)
-        alphabet = self.grammar.alphabet
+        alphabet = self.grammar.alphabet(lasts)
         chooser = Chooser(
             Heads(self.model, alphabet.closed, alphabet.open),
             reader.device,

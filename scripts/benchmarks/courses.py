@@ -98,7 +98,7 @@ def course_of(base: Base, data_dir: Path, table: str, n_contexts: int) -> tuple[
     grammar = Grammar(codec, base.tokenizer)
     order = tuple(range(len(codec.columns)))
     # All of them are made on first use.
-    _ = grammar.longest, grammar.alphabet, grammar.program(order)
+    _ = grammar.longest(order[-1:]), grammar.alphabet(order[-1:]), grammar.program(order)
     compile_seconds = time.monotonic() - started
     rows = to_rows(frame, schema)
     law = ContextLaw()

@@ -140,7 +140,7 @@ def _call(
     ]
     settings: dict[str, Any] = {"past_key_values": _read_once(course, ids, header)} if header else {}
     # Without a grammar nothing says where a row ends but the model itself: as long as the longest rows, and one end.
-    longest = n_rows * course.grammar.longest + 1
+    longest = n_rows * course.grammar.longest(course.order[-1:]) + 1
     if processors:
         longest = course.limit - width  # peers may spell a row in more tokens than the tokenizer does
     written: Tensor = course.model.generate(

@@ -127,7 +127,7 @@ def _attempt(
 def _point(
     model: PreTrainedModel, grammar: Grammar, jobs: list[Job], opened: Open, batch: int, seconds: float
 ) -> Figures:
-    alphabet = grammar.alphabet
+    alphabet = grammar.alphabet(range(len(grammar.codec.columns)))
     heads = Heads(model, alphabet.closed, alphabet.open)
     canonical = Canonical(grammar.tokenizer)
     reader = opened(model, batch)

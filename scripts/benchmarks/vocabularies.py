@@ -66,7 +66,7 @@ def random_llama(vocab_size: int, *, n_layers: int, n_heads: int) -> LlamaForCau
 
 def _draw(grammar: Grammar, model: LlamaForCausalLM, schema: Schema, n_rows: int) -> dict[str, object]:
     started = time.monotonic()
-    longest = grammar.longest
+    longest = grammar.longest(range(len(grammar.codec.columns)))
     compiled = time.monotonic() - started
     sampler = Sampler(model, grammar, context_length=16_384, slots=128)
     order = tuple(range(len(schema.modelled)))

@@ -55,7 +55,7 @@ def test_rows_of_random_weights_are_valid_bounded_and_the_tokenizers_own(
     assert validate(table, schema) == []
     assert (table.dtypes == frame.dtypes).all()
     assert draw.rejects.total() == 0
-    assert 0 < draw.longest <= grammar.longest
+    assert 0 < draw.longest <= grammar.longest(range(len(grammar.codec.columns)))
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_free_text_of_random_weights_is_as_the_tokenizer_writes_it(
     own = [tokenizer.encode(text) == ids for ids, text in drawn]
     # A rejected row comes in pieces; of those that ended, none but the kept ones is the tokenizer's own.
     assert sum(own) >= 8
-    assert draw.longest <= grammar.longest
+    assert draw.longest <= grammar.longest(range(len(grammar.codec.columns)))
     assert len(set(table["title"])) == 8
 
 
@@ -219,7 +219,7 @@ def test_characters_in_bytes_of_their_own_count_against_a_texts_length(
     grammar = Grammar(codec_for("json", schema), tokenizer)
     draw = _draw(Sampler(tiny_llama(32_000), grammar, context_length=512, slots=64), 400)
     assert draw.rejects["out of bounds"] == 0
-    assert draw.longest <= grammar.longest
+    assert draw.longest <= grammar.longest(range(len(grammar.codec.columns)))
 
 
 @pytest.mark.parametrize("codec", ["compact", "json"])
