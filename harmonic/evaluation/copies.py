@@ -83,13 +83,24 @@ def _copies(synthetic: Flags, holdout: Flags, twins: Flags, n_rejected: int, lev
     count, total = int(synthetic.sum()) + n_rejected, len(synthetic) + n_rejected
     control = rate_figure(int(holdout.sum()), len(holdout))
     natural = rate_figure(int(twins.sum()), len(twins))
-    # where a split parted no twins, the holdout finds none and training's own twins are the fair control
-    is_parted = (natural.value or 0.0) > (control.value or 0.0)
-    fair = twins if is_parted else np.concatenate([holdout, twins])
+    fair = _fair(holdout, twins)
     figure = replace(rate_figure(count, total), noise_floor=control.value, worst_case=1.0)
     counts = int(fair.sum()), len(fair)
     smallest = smallest_share(total, *counts, level)
     return Copies(count, figure, control, natural, p_more(count, total, *counts), smallest)
+
+
+def _fair(holdout: Flags, twins: Flags) -> Flags:
+    """The control that finds more, both where they agree.
+
+    Where a split parted no twins, the holdout finds none and training's own twins are the fair control. Where the
+    holdout finds more, twins would only dilute it: a training table with few twins happens to hold more distinct rows,
+    which fresh rows repeat the more.
+    """
+    own, fresh = (flags.mean() if len(flags) else 0.0 for flags in (twins, holdout))
+    if own == fresh:
+        return np.concatenate([holdout, twins])
+    return twins if own > fresh else holdout
 
 
 def near_rows(

@@ -38,7 +38,7 @@ from harmonic.evaluation.scores import bootstrap_weights, classification_scores,
 from harmonic.evaluation.twosample import linear_features
 from harmonic.table.schema import Column, Schema, Task
 
-STREAM_PROTOCOL, STREAM_DRAWS = 541, 542
+STREAM_PROTOCOL, STREAM_DRAWS = 561, 562
 N_DRAWS = 500
 N_VALIDATION, N_FOLDS = 100, 5
 MIN_ROWS = 50
@@ -105,16 +105,21 @@ class ProtocolScore:
     faults: tuple[str, ...]
 
 
-def xgboost_model(task: Task, **settings: Any) -> Any:
-    """An untrained XGBoost classifier or regressor on one thread.
-
-    Raises HarmonicError where xgboost is not installed.
-    """
+def check_xgboost() -> None:
+    """Raises HarmonicError where xgboost is not installed."""
     if find_spec("xgboost") is None:
         raise HarmonicError(
             "XGBoost: not installed, and the papers' protocols train it. Install the extra 'paper': "
             "pip install 'harmonic[paper]'."
         )
+
+
+def xgboost_model(task: Task, **settings: Any) -> Any:
+    """An untrained XGBoost classifier or regressor on one thread.
+
+    Raises HarmonicError where xgboost is not installed.
+    """
+    check_xgboost()
     library = import_module("xgboost")
     model = library.XGBRegressor if task == "regression" else library.XGBClassifier
     return model(n_jobs=1, **settings)

@@ -1,8 +1,10 @@
 """Who is who: the real, synthetic and holdout rows of a report, checked against one another before any measurement.
 
 What enters is frames by role and their schema; what leaves is the frames to measure, and `Roles`: counts and digests,
-never rows. A holdout row that stands verbatim among the training rows is no control, for it was trained on: it is
-counted and left out of the holdout. Synthetic rows are never left out: a copy is what the report is there to count.
+never rows. A holdout row that stands verbatim among the training rows was trained on: it is counted and left out of
+the holdout. Where training rows repeat one another as often, that is the table's nature, and such a holdout row still
+shows what fresh rows repeat by chance: the attacks keep it (`Roles.is_natural`), or members and controls would be no
+rows of one law. Synthetic rows are never left out: a copy is what the report is there to count.
 Files that were passed in each other's place are refused or warned of, for every figure would look plausible.
 """
 
@@ -14,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact
 
 from harmonic.errors import HarmonicError
+from harmonic.evaluation.figures import p_more
 from harmonic.table.columns import encode_values
 from harmonic.table.dtypes import family
 from harmonic.table.kinds import nearest
@@ -26,7 +28,7 @@ from harmonic.table.splits import digest_rows
 SAME_FROM = 10
 """Two tables of fewer rows may be equal by chance."""
 SURE = 1e-3
-"""Chance at which rows found in the wrong table are worth a warning."""
+"""Chance at which rows found in the wrong table are worth a warning, or are more than twins explain."""
 
 Frames = Mapping[str, pd.DataFrame]
 
@@ -52,6 +54,9 @@ class Roles:
     tables: tuple[Role, ...]
     n_shared: int
     """Holdout rows that stand verbatim among the training rows; left out unless most real rows have twins."""
+    is_natural: bool
+    """Whether there are such rows, and no more than the twins among the training rows explain: then the holdout as
+    given is the fair control of the attacks."""
     warnings: tuple[str, ...]
     """Sentences about tables that may be in each other's place, and about rows left out."""
     notes: tuple[str, ...]
@@ -78,16 +83,17 @@ def assign_roles(frames: Frames, schema: Schema) -> tuple[dict[str, pd.DataFrame
         rows[role], said = _canonical_rows(frame, schema, role)
         notes += said
     warnings = _in_wrong_place(rows)
-    kept, n_shared = {}, 0
+    kept, n_shared, is_natural = {}, 0, False
     for role in [name for name in ("holdout", "reference") if name in frames]:
         places, n_twins = _fresh(rows[role], rows["real"], role, warnings)
         kept[role] = frames[role].iloc[places].reset_index(drop=True)
-        n_shared = n_twins if role == "holdout" else n_shared
+        if role == "holdout":
+            n_shared, is_natural = n_twins, _is_natural(n_twins, len(rows[role]), rows["real"])
     measured = {**frames, **kept}
     tables = tuple(
         Role(name, len(frame), len(measured[name]), digest_rows(rows[name])) for name, frame in frames.items()
     )
-    return measured, Roles(tables, n_shared, tuple(warnings), tuple(notes))
+    return measured, Roles(tables, n_shared, is_natural, tuple(warnings), tuple(notes))
 
 
 def check_columns(frame: pd.DataFrame, schema: Schema, role: str) -> None:
@@ -193,8 +199,7 @@ def _seen_in_holdout(counts: Mapping[str, Counter[Row]]) -> list[str]:
     for role in ("holdout", "real"):
         only = counts[role].keys() - counts["real" if role == "holdout" else "holdout"].keys()
         hits[role], totals[role] = len(only & counts["synthetic"].keys()), len(only)
-    table = [[hits[role], totals[role] - hits[role]] for role in ("holdout", "real")]
-    if fisher_exact(table, alternative="greater").pvalue >= SURE:
+    if p_more(hits["holdout"], totals["holdout"], hits["real"], totals["real"]) >= SURE:
         return []
     return [
         f"{hits['holdout']:,} of {totals['holdout']:,} holdout rows stand in the synthetic table, and "
@@ -220,14 +225,30 @@ def _fresh(
             f"Table {role!r}: all {len(rows):,} rows stand verbatim in the real table, expected rows that the "
             "generator never saw. Check which file is which, or hold rows out before training."
         )
-    warnings.append(f"{said}; left out of it, for what was trained on is no control.")
+    if role == "holdout" and _is_natural(n_twins, len(rows), real):
+        warnings.append(
+            f"{said}, as often as real rows repeat one another; left out of it, but for the attacks: there they show "
+            "what chance repeats."
+        )
+    else:
+        warnings.append(f"{said}; left out of it, for what was trained on is no control.")
     return fresh, n_twins
+
+
+def _is_natural(n_twins: int, n_rows: int, real: Sequence[Row]) -> bool:
+    """Whether real rows have twins in their own table, and no fewer than this many of `n_rows` fresh ones would."""
+    n_own = _n_repeated(real)
+    return min(n_twins, n_own) > 0 and p_more(n_twins, n_rows, n_own, len(real)) >= SURE
 
 
 def _has_few_distinct_rows(real: Sequence[Row]) -> bool:
     """Whether most rows have a twin in their own table."""
-    counts = Counter(real)
-    return 2 * sum(count for count in counts.values() if count > 1) > len(real)
+    return 2 * _n_repeated(real) > len(real)
+
+
+def _n_repeated(real: Sequence[Row]) -> int:
+    """Rows that have a twin in their own table."""
+    return sum(count for count in Counter(real).values() if count > 1)
 
 
 def _listed(names: Sequence[Hashable]) -> str:

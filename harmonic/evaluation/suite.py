@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from harmonic.baselines import (
@@ -30,14 +31,14 @@ from harmonic.evaluation.attacks import Tables
 from harmonic.evaluation.codes import Codebook, Codes
 from harmonic.evaluation.echoes import PromptEcho
 from harmonic.evaluation.fidelity import Fidelity, measure_fidelity
-from harmonic.evaluation.figures import Progress
+from harmonic.evaluation.figures import Figure, Progress
 from harmonic.evaluation.networks import Network
 from harmonic.evaluation.privacy import NO_PROMPTS, Privacy, measure_privacy
-from harmonic.evaluation.protocols import ProtocolScore, harmonic_mle, mallm_gan_best_of_four
+from harmonic.evaluation.protocols import ProtocolScore, check_xgboost, harmonic_mle, mallm_gan_best_of_four
 from harmonic.evaluation.report import Report, Sizes
 from harmonic.evaluation.rivals import Rival, measure_rivals
 from harmonic.evaluation.roles import assign_roles
-from harmonic.evaluation.truth import measure_network
+from harmonic.evaluation.truth import NetworkDistance, distance_of_probabilities, measure_network
 from harmonic.evaluation.utility import Extent, Utility, measure_utility
 from harmonic.evaluation.validity import Validity, measure_validity
 from harmonic.table.schema import Schema
@@ -103,6 +104,7 @@ def evaluate(
     schema: Schema,
     reference: pd.DataFrame | None = None,
     network: Network | None = None,
+    log_probabilities: ArrayLike | None = None,
     seed: int = 0,
     suite: str = "quick",
     settings: Mapping[str, Any] | None = None,
@@ -120,6 +122,9 @@ def evaluate(
         schema: the columns; its target is what utility predicts.
         reference: further real rows that the generator never saw, against which distances are compared.
         network: the Bayesian network that the rows were drawn from, where it is known: distances to the law itself.
+            Its variables are the columns of the same name, in any order.
+        log_probabilities: the generator's own natural log-probability of every row of `network.states()`, float
+            [n_states] in that order, where it can tell them; without them its own distance is not defined.
         seed: keys every random choice.
         suite: "quick" (1,000 x 10 in half a minute on two cores), "full", or "paper": full, and the papers' own
             protocols, which need the extra "paper".
@@ -131,9 +136,13 @@ def evaluate(
         progress: called with a line before each piece of work; without it the lines go to the log.
 
     Raises:
-        HarmonicError: an unknown suite, an empty table, columns that disagree, tables in each other's place.
+        HarmonicError: an unknown suite, one that needs an extra, an empty table, columns that disagree, tables in each
+            other's place, row probabilities without a network or of another shape.
     """
     sizes = _suite(suite)
+    if sizes.protocols:
+        check_xgboost()  # before minutes of other work
+    generator = _generator_figure(network, log_probabilities)
     rejects = _rejects(draws)
     say = progress or log.info
     say("roles: columns, digests and rows that stand in two tables")
@@ -143,7 +152,9 @@ def evaluate(
     # boosted trees share every split among threads that wait for one another: on a busy machine that costs
     # minutes where one thread costs seconds, and sums would depend on the machine
     with threadpool_limits(1):
-        parts = _measure(frames, schema, network, rejects, prompts or NO_PROMPTS, seed, sizes, say)
+        law = _law(frames, network, generator, seed, say)
+        controls = given["holdout"] if roles.is_natural else frames["holdout"]
+        parts = _measure(frames, controls, schema, law, rejects, prompts or NO_PROMPTS, seed, sizes, say)
         protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
@@ -169,17 +180,19 @@ def evaluate(
 
 def _measure(
     frames: Mapping[str, pd.DataFrame],
+    controls: pd.DataFrame,
     schema: Schema,
-    network: Network | None,
+    law: NetworkDistance | None,
     rejects: Mapping[str, int],
     prompts: PromptEcho,
     seed: int,
     sizes: Suite,
     say: Progress,
 ) -> Parts:
-    """The four parts of the report."""
+    """The four parts of the report; `controls`: the holdout rows of the attacks."""
     say("validity: rows, twins and gaps")
-    whole, baselines = _code(frames, schema, sizes, seed)
+    codebook = Codebook(schema, [*frames.values(), controls])
+    whole, baselines = _code(codebook, frames, schema, sizes, seed)
     validity = measure_validity(frames, whole, schema, rejects, seed)
     generator = np.random.default_rng([seed, STREAM_SUBSAMPLE])
     cut = {name: table.head(sizes.max_rows, generator) for name, table in whole.items()} | baselines
@@ -190,10 +203,6 @@ def _measure(
         c2st_repeats=sizes.c2st_repeats,
         progress=say,
     )
-    if network is not None:
-        say(f"fidelity: distance to the network {network.name}")
-        law = measure_network(network, real=frames["real"], synthetic=frames["synthetic"], seed=seed)
-        fidelity = replace(fidelity, network=law)
     sources = {name: cut[name] for name in SOURCES if name in cut}
     rivals = measure_rivals(
         {name: table for name, table in sources.items() if name in baselines and name != "independent"},
@@ -214,7 +223,8 @@ def _measure(
     )
     privacy = measure_privacy(
         Tables(
-            **{name: whole[name] for name in ("real", "synthetic", "holdout")},
+            **{name: whole[name] for name in ("real", "synthetic")},
+            holdout=codebook.encode(controls),
             independent=baselines["independent"],
             resampled=baselines["resampled"],
             reference=whole.get("reference"),
@@ -228,11 +238,38 @@ def _measure(
     )
     return {
         "validity": validity,
-        "fidelity": fidelity,
+        "fidelity": replace(fidelity, network=law),
         "rivals": rivals,
         "utility": utility,
         "privacy": privacy,
     }
+
+
+def _generator_figure(network: Network | None, log_probabilities: ArrayLike | None) -> Figure | None:
+    """The generator's own distance to the law; None where it tells no probabilities."""
+    if log_probabilities is None:
+        return None
+    if network is None:
+        raise HarmonicError(
+            "Row probabilities: given without a network, expected the law that they are compared with. Pass network=."
+        )
+    return Figure(distance_of_probabilities(network, log_probabilities))
+
+
+def _law(
+    frames: Mapping[str, pd.DataFrame],
+    network: Network | None,
+    generator: Figure | None,
+    seed: int,
+    say: Progress,
+) -> NetworkDistance | None:
+    """Distances to the law itself, where it is known."""
+    if network is None:
+        return None
+    say(f"fidelity: distance to the network {network.name}")
+    return measure_network(
+        network, real=frames["real"], synthetic=frames["synthetic"], generator=generator, seed=seed
+    )
 
 
 def _protocols(
@@ -270,10 +307,9 @@ def _rejects(draws: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def _code(
-    frames: Mapping[str, pd.DataFrame], schema: Schema, sizes: Suite, seed: int
+    codebook: Codebook, frames: Mapping[str, pd.DataFrame], schema: Schema, sizes: Suite, seed: int
 ) -> tuple[dict[str, Codes], dict[str, Codes]]:
     """All tables in one codebook, and the baselines: as many rows as the synthetic table shows."""
-    codebook = Codebook(schema, list(frames.values()))
     n_rows = min(len(frames["synthetic"]), sizes.max_rows)
     generators: dict[str, Baseline] = {
         "resampled": ResampledRows(),

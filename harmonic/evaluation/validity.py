@@ -20,7 +20,7 @@ from harmonic.evaluation.figures import Figure, rate_figure, undefined
 from harmonic.table.cells import validate
 from harmonic.table.schema import Schema
 
-STREAM_DUPLICATES = 551
+STREAM_DUPLICATES = 502
 
 
 @dataclass(frozen=True)

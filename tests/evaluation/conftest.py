@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from harmonic.baselines import IndependentMarginals, ResampledRows
+from harmonic.evaluation import attacks, inference, learners, twosample
 from harmonic.evaluation.attacks import Tables
 from harmonic.evaluation.codes import Codebook
 from harmonic.evaluation.privacy import Privacy, measure_privacy
@@ -36,6 +40,34 @@ def people() -> Callable[[int, int], pd.DataFrame]:
 @pytest.fixture(scope="session")
 def people_schema() -> Schema:
     return infer_schema(draw_people(2_000, 99), target="outcome", title="patients")
+
+
+@pytest.fixture(scope="module")
+def small_models() -> Iterator[None]:
+    """Models of a few trees, for tests of form: an evaluation in a second."""
+    sizes = {
+        learners: {"N_TREES": 5, "N_ROUNDS": 5},
+        twosample: {"N_ROUNDS": 10},
+        attacks: {"N_ROUNDS": 10},
+        inference: {"N_PREDICATES": 200},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for module, values in sizes.items():
+            for name, value in values.items():
+                patch.setattr(module, name, value)
+        yield
+
+
+@pytest.fixture
+def command(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """command("--real", ...): scripts/evaluate.py with these arguments, in this process, where models can be small."""
+
+    def run(*arguments: str) -> None:
+        monkeypatch.syspath_prepend(str(repository / "scripts"))
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+        runpy.run_path(str(repository / "scripts" / "evaluate.py"), run_name="__main__")
+
+    return run
 
 
 @pytest.fixture(scope="session")

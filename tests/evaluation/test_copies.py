@@ -50,6 +50,22 @@ def test_without_a_holdout_the_twins_of_training_are_the_control() -> None:
     assert found.p_value < 0.01
 
 
+def _count_shared(n_twins: int, n_held: int, n_made: int) -> Copies:
+    """100 training rows, so many of them doubled; 100 holdout and 200 generated rows, so many of them copies."""
+    distinct = _table(400, 0)
+    real = pd.concat([distinct[: 100 - n_twins // 2], distinct[: n_twins // 2]], ignore_index=True)
+    holdout = pd.concat([distinct[:n_held], distinct[100 : 200 - n_held]], ignore_index=True)
+    made = pd.concat([real[:n_made], distinct[200 : 400 - n_made]], ignore_index=True)
+    return count_copies(_hashes(real, made, holdout), 0, 0.05 / 7)
+
+
+def test_where_rows_repeat_by_nature_the_control_that_finds_more_is_the_fair_one() -> None:
+    """Twins of training would dilute the holdout: few of them mean many distinct rows, which fresh rows repeat more."""
+    assert _count_shared(10, 40, 80).p_value == pytest.approx(p_more(80, 200, 40, 100))
+    assert _count_shared(40, 10, 80).p_value == pytest.approx(p_more(80, 200, 40, 100))
+    assert _count_shared(20, 20, 80).p_value == pytest.approx(p_more(80, 200, 40, 200))
+
+
 def test_near_copies_of_a_narrow_table_say_nothing() -> None:
     hashes = _hashes(_table(50, 0), _table(50, 1), _table(50, 2))
     assert count_near_copies(hashes, 0, 2, 0.01).synthetic.undefined

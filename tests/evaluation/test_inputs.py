@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,13 @@ import pandas as pd
 import pytest
 
 from harmonic.errors import HarmonicError
-from harmonic.evaluation import Report, evaluate, learners, twosample
+from harmonic.evaluation import Report, evaluate
 from harmonic.evaluation.inputs import read_inputs
 
 People = Callable[[int, int], pd.DataFrame]
 Write = Callable[..., dict[str, Path]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_models() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learners, "N_TREES", 5)
-        patch.setattr(learners, "N_ROUNDS", 5)
-        patch.setattr(twosample, "N_ROUNDS", 10)
-        yield
+Command = Callable[..., None]
+pytestmark = pytest.mark.usefixtures("small_models")
 
 
 @pytest.fixture
@@ -164,28 +155,16 @@ def test_a_data_sheet_says_what_the_columns_are(write: Write, tmp_path: Path) ->
 
 
 def test_the_command_writes_page_and_data_and_one_screen(
-    write: Write, tmp_path: Path, repository: Path
+    write: Write,
+    tmp_path: Path,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    places = write(30)
-    files = [argument for role, place in places.items() for argument in (f"--{role}", str(place))]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "scripts/evaluate.py",
-            *files,
-            "--target",
-            "outcome",
-            "--out",
-            str(tmp_path / "out"),
-        ],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(repository)},
-    )
-    assert done.returncode == 0, done.stderr
+    caplog.set_level(logging.INFO, logger="harmonic")
+    files = [argument for role, place in write(30).items() for argument in (f"--{role}", str(place))]
+    command(*files, "--target", "outcome", "--out", str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
-    lines = done.stdout.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 41 and max(len(line) for line in lines[:-1]) <= 100
-    assert "utility: training on synthetic rows" in done.stderr
+    assert "utility: training on synthetic rows" in caplog.text

@@ -133,7 +133,8 @@ def test_the_logistic_score_of_mle_is_that_of_the_same_steps_by_hand() -> None:
 def test_synthetic_rows_of_one_class_or_without_a_class_are_judged_all_the_same() -> None:
     pytest.importorskip("xgboost", reason="the extra 'paper' is not installed")
     tables, schema = _tables("sick", "cost", 3)
-    several = pd.concat([tables["synthetic"]] * 3, ignore_index=True)
+    several = pd.concat([tables["synthetic"]] * 2, ignore_index=True)
+    tables["real"] = tables["real"].head(20)  # too few to be judged: what it says is another test's
     tables["synthetic"] = several[several["sick"] != "yes"].reset_index(drop=True)
     assert harmonic_mle(**tables, schema=schema).synthetic.headline.value is not None
     tables["synthetic"] = several[several["sick"] == "no"].reset_index(drop=True)

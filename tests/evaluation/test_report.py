@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import pytest
 
 from harmonic.baselines import ClassConditionalMarginals, IndependentMarginals
 from harmonic.errors import HarmonicError
-from harmonic.evaluation import Report, evaluate, learners, twosample
+from harmonic.evaluation import Report, evaluate
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 
+pytestmark = pytest.mark.usefixtures("small_models")
 TRAINING = [
     {"step": 1, "loss": 2.0},
     {"step": 2, "loss": 1.5, "learning_rate": 0.1},
@@ -24,21 +25,12 @@ TRAINING = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_models() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learners, "N_TREES", 10)
-        patch.setattr(learners, "N_ROUNDS", 10)
-        patch.setattr(twosample, "N_ROUNDS", 20)
-        yield
-
-
 def _evaluate(real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> Report:
     return evaluate(real=real, synthetic=synthetic, holdout=holdout, schema=schema)
 
 
 @pytest.fixture(scope="module")
-def report(people: Callable[[int, int], pd.DataFrame], people_schema: Schema) -> Report:
+def report(people: Callable[[int, int], pd.DataFrame], people_schema: Schema, small_models: None) -> Report:
     real = people(200, 0)
     return evaluate(
         real=real,

@@ -26,7 +26,9 @@ Json = dict[str, object]
 
 
 @pytest.fixture(scope="module")
-def reports(people: Callable[[int, int], pd.DataFrame], people_schema: Schema) -> list[Json]:
+def reports(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema, small_models: None
+) -> list[Json]:
     """Two splits measured, a third with the figures of the first."""
     made = []
     for seed in (0, 10):

@@ -66,6 +66,23 @@ def test_a_reference_is_treated_as_the_holdout_is(
     assert roles.n_shared == 0 and "2 of 22 reference rows" in roles.warnings[0]
 
 
+def test_shared_rows_are_natural_where_training_rows_repeat_one_another_as_often(
+    frames: dict[str, pd.DataFrame], people_schema: Schema
+) -> None:
+    real = pd.concat([frames["real"], frames["real"][:6]], ignore_index=True)  # 12 of 66 have a twin
+    few, many = (pd.concat([frames["holdout"], frames["real"][:n]], ignore_index=True) for n in (6, 40))
+    measured, roles = assign_roles({**frames, "real": real, "holdout": few}, people_schema)
+    assert (roles.is_natural, roles.n_shared, len(measured["holdout"])) == (True, 6, 40)
+    assert roles.warnings == (
+        "6 of 46 holdout rows stand verbatim in the real table, as often as real rows repeat one another; left out of "
+        "it, but for the attacks: there they show what chance repeats.",
+    )
+    _, leaked = assign_roles({**frames, "real": real, "holdout": many}, people_schema)
+    assert (leaked.is_natural, leaked.n_shared) == (False, 40)
+    assert "is no control" in leaked.warnings[0]
+    assert not assign_roles(frames, people_schema)[1].is_natural
+
+
 def test_a_table_of_few_distinct_rows_keeps_its_holdout(people: People) -> None:
     names = ["ward", "test", "outcome"]
     frames = {name: people(40, seed)[names] for seed, name in enumerate(["real", "synthetic", "holdout"])}
