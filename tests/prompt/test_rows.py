@@ -101,6 +101,14 @@ def test_what_is_no_row_is_rejected_with_a_reason(text: str, schema: Schema) -> 
     assert result.reason in ("malformed", "out of bounds")
 
 
+@pytest.mark.parametrize("word", ["2011-02-30", "2011-13-01", "2011-01-01 00:00", "2011-1-01", "2011-01-0١"])
+def test_what_is_no_day_of_the_calendar_is_rejected(word: str) -> None:
+    born = Column("d", "d", "datetime", "object", lower="2000-01-01", upper="2020-12-31", resolution="day")
+    codec = codec_for("compact", Schema((born,)))
+    assert codec.parse_row(" A2011-01-31 \n", [0]) == ("2011-01-31",)
+    assert isinstance(codec.parse_row(f" A{word} \n", [0]), Reject)
+
+
 @pytest.mark.parametrize("word", ["42.26", "-1.51", "7.123", "1.50", "01", "."])
 def test_a_decimal_out_of_bounds_or_form_is_rejected(word: str, schema: Schema) -> None:
     codec = codec_for("compact", Schema((schema.columns[2],)))
