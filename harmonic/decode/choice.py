@@ -36,6 +36,8 @@ class Pick:
     """Under the mask, at temperature 1."""
     log_kept: float = 0.0
     """Of the whole vocabulary's mass, what the mask kept, at the choice's temperature; 0 where it is not asked for."""
+    log_known: float = 0.0
+    """Under the mask, of all tokens that agree with what the row is known to hold; 0 where nothing is known here."""
 
 
 def truncated(scores: Tensor, choice: Choice) -> Tensor:

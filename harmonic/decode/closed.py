@@ -6,6 +6,7 @@ All allowed edges are looked at side by side, and the largest logit plus keyed G
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from harmonic.decode.choice import Choice, Pick, keys, log_kept, truncated
 from harmonic.decode.head import Heads
+from harmonic.decode.known import agreeing
 from harmonic.decode.noise import gumbel
 from harmonic.decode.program import RowProgram
 from harmonic.decode.slot import Slot
@@ -44,26 +46,45 @@ class ClosedChooser:
         self._weighs = weighs
         self._edges: WeakKeyDictionary[RowProgram, _Edges] = WeakKeyDictionary()
 
-    def choose(self, slots: Sequence[Slot], hidden: Tensor) -> list[Pick]:
-        """A pick for each slot, hidden [n, d] being what the model last said."""
+    def choose(self, slots: Sequence[Slot], hidden: Tensor) -> list[Pick | None]:
+        """A pick for each slot, hidden [n, d] being what the model last said; None where nothing agrees with what is
+        known."""
         edges = self._table(slots[0].job.program)
         logits = (self._heads.full if self._weighs else self._heads.closed).logits(hidden)
         at, allowed = self._options(slots, edges)
         places = edges.tokens if self._weighs else edges.places
         scores = logits.gather(1, places[at]).double().masked_fill(~allowed, -torch.inf)
-        cut = truncated(scores, self._choice)
+        within = self._within(slots, scores)
+        cut = truncated(within, self._choice)
         # One slot among a thousand numbers, the others before a tag: only what is allowed is worth a number.
         noise = gumbel(self._seed, *keys(slots, self._device), edges.tokens[at], allowed)
         best = (cut + noise).argmax(dim=1, keepdim=True)
-        log_probs = scores.gather(1, best)[:, 0] - scores.logsumexp(1)
+        everything = scores.logsumexp(1)
+        log_probs = scores.gather(1, best)[:, 0] - everything
+        log_known = (within.logsumexp(1) - everything).tolist()
         edge = at.gather(1, best)[:, 0]
         kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens, states = edges.tokens[edge].tolist(), edges.targets[edge].tolist()
-        made = zip(slots, tokens, states, log_probs.tolist(), kept, strict=True)
+        made = zip(slots, tokens, states, log_probs.tolist(), kept, log_known, strict=True)
         return [
-            Pick(token, state, _spent(slot, state), log_prob, mass)
-            for slot, token, state, log_prob, mass in made
+            None
+            if known == -math.inf
+            else Pick(token, state, _spent(slot, state), log_prob, mass, known if slot.job.known else 0.0)
+            for slot, token, state, log_prob, mass, known in made
         ]
+
+    def _within(self, slots: Sequence[Slot], scores: Tensor) -> Tensor:
+        """The scores [n, width] of edges that agree with what rows are known to hold, minus infinity elsewhere."""
+        if not any(slot.job.known for slot in slots):
+            return scores
+        within = scores.clone()
+        for place, slot in enumerate(slots):
+            if slot.job.known:
+                program = slot.job.program
+                span = slice(int(program.indptr[slot.state]), int(program.indptr[slot.state + 1]))
+                agrees = torch.from_numpy(agreeing(slot, program.tokens[span], program.targets[span]))
+                within[place, : len(agrees)].masked_fill_(~agrees.to(self._device), -torch.inf)
+        return within
 
     def _options(self, slots: Sequence[Slot], edges: _Edges) -> tuple[Tensor, Tensor]:
         """(at, allowed), [n, width]: which edges each slot may choose from, padded to one width."""

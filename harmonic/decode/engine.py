@@ -81,7 +81,7 @@ class Engine:
                 judge(slot, "no token goes on as the tokenizer writes")
                 slot.again()
             else:
-                slot.take(pick.token, pick.state, pick.spent, pick.log_prob, pick.log_kept)
+                slot.take(pick.token, pick.state, pick.spent, pick.log_prob, pick.log_kept, pick.log_known)
                 self._settle(slot, judge)
 
     def _settle(self, slot: Slot, judge: Judge) -> None:

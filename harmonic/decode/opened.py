@@ -8,6 +8,7 @@ asking about those that are not drawn. The normaliser of log-probabilities count
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from harmonic.decode.canonical import Canonical
 from harmonic.decode.choice import Choice, Pick, keys, log_kept, truncated
 from harmonic.decode.head import Heads
+from harmonic.decode.known import agreeing
 from harmonic.decode.noise import uniform
 from harmonic.decode.program import RowProgram
 from harmonic.decode.slot import Slot
@@ -56,16 +58,37 @@ class OpenChooser:
         costs = torch.stack([self._costs_of(slot) for slot in slots])
         fits = costs <= torch.tensor(left, device=self._device)[:, None]
         scores = logits.masked_fill(~fits, -torch.inf)
-        cut = truncated(scores, self._choice)
+        within = self._within(slots, scores)
+        cut = truncated(within, self._choice)
         picked = self._pick(slots, cut.softmax(1).double().cumsum_(1))
-        log_probs = scores.gather(1, picked[:, None].clamp(min=0))[:, 0] - scores.logsumexp(1)
+        everything = scores.logsumexp(1)
+        log_probs = scores.gather(1, picked[:, None].clamp(min=0))[:, 0] - everything
+        log_known = (within.logsumexp(1) - everything).tolist()
         kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens = head.tokens(picked.clamp(min=0)).tolist()
-        made = zip(slots, picked.tolist(), tokens, log_probs.tolist(), kept, strict=True)
+        made = zip(slots, picked.tolist(), tokens, log_probs.tolist(), kept, log_known, strict=True)
         return [
-            None if place < 0 else Pick(token, *_step(slot, token), log_prob, mass)
-            for slot, place, token, log_prob, mass in made
+            None
+            if place < 0 or known == -math.inf
+            else Pick(token, *_step(slot, token), log_prob, mass, known if slot.job.known else 0.0)
+            for slot, place, token, log_prob, mass, known in made
         ]
+
+    def _within(self, slots: Sequence[Slot], scores: Tensor) -> Tensor:
+        """The scores [n, u] of tokens that agree with what rows are known to hold, minus infinity elsewhere."""
+        if not any(slot.job.known for slot in slots):
+            return scores
+        head, within = self._heads.full if self._weighs else self._heads.open, scores.clone()
+        for place, slot in enumerate(slots):
+            if slot.job.known:
+                tokens, targets = slot.job.program.edges(slot.state, slot.spent)
+                agrees = agreeing(slot, tokens, targets)
+                chosen = torch.from_numpy(tokens[agrees].astype(np.int64)).to(self._device)
+                kept = torch.full_like(within[place], -torch.inf)
+                at = head.places(chosen)
+                kept[at] = scores[place, at]
+                within[place] = kept
+        return within
 
     def _pick(self, slots: Sequence[Slot], shares: Tensor) -> Tensor:
         """int64 [n]: places in the logits, by cumulated shares [n, u]; -1 where no token was the tokenizer's own."""

@@ -53,6 +53,8 @@ class Prompt:
     n_rows: int
     conditions: Conditions = ()
     """What its rows stand under; the columns of given cells are the first of its order."""
+    known: Mapping[int, str | None] = field(default_factory=dict)
+    """Cells, by column, that its rows are known to hold further on: taken in their place, and weighed."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Draw:
     usage: Usage = field(default_factory=Usage)
     log_probs: dict[int, float] = field(default_factory=dict)
     """By row number: the natural logarithm of a row's probability under the mask, at temperature 1."""
+    log_known: dict[int, float] = field(default_factory=dict)
+    """By row number: the natural logarithm of the probability of what was known, given what stands before it."""
     longest: int = 0
     """The most tokens that a row took."""
 
@@ -104,15 +108,32 @@ class Grammar:
         if not cells:
             return []
         given, last = order[: len(cells)], len(order) - 1
-        texts = [self.codec.encode_cell(index, cells[index], at == last) for at, index in enumerate(given)]
-        encoded = self.tokenizer.encode_batch(texts)
-        for index, text, ids in zip(given, texts, encoded, strict=True):
-            if self.tokenizer.decode(ids) != text:
-                raise HarmonicError(
-                    f"Column {self.codec.columns[index].label!r}: the given {cells[index]!r} comes out of this "
-                    f"tokenizer as {self.tokenizer.decode(ids)!r}. Give a text in characters that it keeps."
-                )
+        encoded = [self._cell(index, cells[index], at == last) for at, index in enumerate(given)]
         return [*self._open, *(token for ids in encoded for token in ids)]
+
+    def known(
+        self, order: tuple[int, ...], conditions: Conditions, cells: Mapping[int, str | None]
+    ) -> dict[int, list[int]]:
+        """The ids of cells, by column, under the numbers of their segments in the program of `order`.
+
+        Raises HarmonicError where the tokenizer changes a text.
+        """
+        first, last = sum(condition.is_given for condition in conditions), len(order) - 1
+        return {
+            at - first: self._cell(index, cells[index], at == last)
+            for at, index in enumerate(order)
+            if index in cells
+        }
+
+    def _cell(self, index: int, cell: str | None, is_last: bool) -> list[int]:
+        text = self.codec.encode_cell(index, cell, is_last)
+        ids = self.tokenizer.encode(text)
+        if self.tokenizer.decode(ids) != text:
+            raise HarmonicError(
+                f"Column {self.codec.columns[index].label!r}: the given {cell!r} comes out of this tokenizer as "
+                f"{self.tokenizer.decode(ids)!r}. Give a text in characters that it keeps."
+            )
+        return ids
 
     def _chain(self, order: tuple[int, ...], is_begun: bool, narrowed: Conditions) -> RowProgram:
         left = {condition.place: condition.column for condition in narrowed}
@@ -198,15 +219,17 @@ class Sampler:
         n_rows: int,
         conditions: Conditions = (),
         asked: int | None = None,
+        known: Mapping[int, str | None] | None = None,
     ) -> Prompt:
         """The context that shows `examples` and gives rows first_row ... first_row + n_rows - 1.
 
         order: conditioned columns are moved to its front. asked: how many rows its text asks for, where it is to give
-        fewer of them (training asked for as many); None = n_rows.
+        fewer of them (training asked for as many); None = n_rows. known: cells that stand in their place; then `order`
+        stays as it is, and has the given cells in front.
         """
-        order = arranged(order, conditions)
+        order = arranged(order, conditions) if known is None else order
         instruction = write_instruction(self.grammar.codec, examples, asked or n_rows, order)
-        return Prompt(instruction, order, first_row, n_rows, conditions)
+        return Prompt(instruction, order, first_row, n_rows, conditions, known or {})
 
     def draw(
         self, prompts: Iterable[Prompt], *, seed: int, progress: Callable[[int], None] | None = None
@@ -222,6 +245,7 @@ class Sampler:
             del by_row[job.first_row]
             for number, row in enumerate(rows, start=job.first_row):
                 draw.log_probs[number] = row.log_prob
+                draw.log_known[number] = row.log_known
                 draw.longest = max(draw.longest, len(row.ids))
             if progress is not None:
                 progress(len(draw.log_probs))
@@ -312,7 +336,8 @@ class Sampler:
                 )
             by_row[prompt.first_row] = prompt
             prefixes = (prefix,) * prompt.n_rows if prefix else ()
-            yield Job(ids, program, prompt.first_row, prompt.n_rows, prefixes)
+            known = self.grammar.known(prompt.order, prompt.conditions, prompt.known)
+            yield Job(ids, program, prompt.first_row, prompt.n_rows, prefixes, known)
 
     def _shared(self, jobs: Iterator[Job]) -> tuple[list[int], Iterator[Job]]:
         """What the first jobs' prompts have in common, and all the jobs."""

@@ -7,7 +7,8 @@ beginning is overwritten by the next attempt, so a rejection costs one row and n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harmonic.decode.program import RowProgram
 
@@ -16,7 +17,8 @@ from harmonic.decode.program import RowProgram
 class Job:
     """One context to decode: `n_rows` rows of one program, numbered from `first_row`, after `prompt`.
 
-    prefixes: what each row begins with before its program starts, given and never sampled; empty = nothing.
+    prefixes: what each row begins with before its program starts, given and never sampled; empty = nothing. known: ids
+    of segments, by their number in the program, that every row is known to hold.
     """
 
     prompt: list[int]
@@ -24,6 +26,7 @@ class Job:
     first_row: int
     n_rows: int
     prefixes: tuple[list[int], ...] = ()
+    known: Mapping[int, list[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class DrawnRow:
     """Of the row under the mask, at temperature 1."""
     log_kept: float
     """Of the mass that the mask kept, over all positions; known in exact mode alone, else 0."""
+    log_known: float = 0.0
+    """Of what the row was known to hold, given what stands before it."""
 
 
 class Slot:
@@ -102,6 +107,11 @@ class Slot:
         """The ids of the row under way."""
         return self.tokens[self._first :]
 
+    @property
+    def offset(self) -> int:
+        """How many ids of its segment the row has."""
+        return len(self.tokens) - self._segment_first
+
     def segment_with(self, token: int, state: int) -> list[int]:
         """The ids of the segment of a token that leads to `state`: those before it, itself, and what it forces."""
         segment = self.job.program.segment
@@ -118,20 +128,29 @@ class Slot:
             state = after
         return ids
 
-    def take(self, token: int, state: int, spent: int, log_prob: float, log_kept: float = 0.0) -> None:
+    def take(
+        self,
+        token: int,
+        state: int,
+        spent: int,
+        log_prob: float,
+        log_kept: float = 0.0,
+        log_known: float = 0.0,
+    ) -> None:
         """Goes on with a chosen token, the state that it leads to, and what a free text has spent by then."""
         self._enter(token, state)
         self.spent = spent
         self.step += 1
         self.log_prob += log_prob
         self.log_kept += log_kept
+        self.log_known += log_known
         self._run()
 
     def keep(self) -> None:
         """The finished row is good: goes on to the next one."""
         self._usage.row_tokens += len(self.row)
         self._usage.forced_tokens += self._n_forced
-        self.rows.append(DrawnRow(self.row, self.log_prob, self.log_kept))
+        self.rows.append(DrawnRow(self.row, self.log_prob, self.log_kept, self.log_known))
         self.attempt = 0
         if not self.is_done:
             self._begin()
@@ -153,6 +172,7 @@ class Slot:
         self.spent = 0
         self.log_prob = 0.0
         self.log_kept = 0.0
+        self.log_known = 0.0
         self.state = self.job.program.start
         if self.job.prefixes:
             prefix = self.job.prefixes[len(self.rows)]
@@ -168,7 +188,8 @@ class Slot:
             return
         run, end = program.forced_run(self.state)
         self._n_forced += len(run)
-        if program.costs is None:
+        # Where segments begin matters to free text, and to what is known of a row.
+        if program.costs is None and not self.job.known:
             self.tokens += run
             self.state = end
             return
