@@ -168,6 +168,7 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
         real=parts.train,
         synthetic=synthetic,
         holdout=parts.test,
+        twins=parts.twins,
         schema=schema,
         seed=settings.seed,
         suite=settings.suite,

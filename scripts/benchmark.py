@@ -9,6 +9,7 @@ python scripts/benchmark.py decode                        rows a second against 
 python scripts/benchmark.py throughput --seconds 5        on a GPU: tokens a second against its physical limit
 python scripts/benchmark.py rivals --seeds 3              five baselines on nine tables, beside published figures
 python scripts/benchmark.py ceilings                      real rows on the HARMONIC splits: macro F1, AUC, R2
+python scripts/benchmark.py imputation --seeds 5          cells of the quickstart's holdout, taken away and drawn again
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
 Real tables are looked for in HARMONIC_DATA.
@@ -32,6 +33,7 @@ MEASUREMENTS = (
     "compilation",
     "decode",
     "throughput",
+    "imputation",
     "neighbors",
     "rivals",
     "ceilings",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, Progress, percentile_interval, undefined
 from harmonic.evaluation.learners import HEADLINE, draws_figure, finite, labelled, score_models
-from harmonic.evaluation.scores import bootstrap_weights
+from harmonic.evaluation.scores import Weights, bootstrap_weights
 from harmonic.table.schema import Column, Task
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ def choose_targets(n_columns: int, n_targets: int) -> Sequence[int]:
 
 
 def _score_target(
-    tables: Mapping[str, Codes], holdout: Codes, column: Column, weights: Floats, seed: int
+    tables: Mapping[str, Codes], holdout: Codes, column: Column, weights: Weights, seed: int
 ) -> tuple[str, dict[str, Floats]]:
     """The metric and its draws by table; NaN where a table has no row with a value, or the holdout a single one."""
     place = holdout.index(column)

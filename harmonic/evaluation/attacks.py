@@ -30,6 +30,7 @@ from harmonic.evaluation.figures import (
     compare,
     n_caught,
     p_above,
+    p_auc,
     p_caught,
     p_more,
     roc,
@@ -74,6 +75,8 @@ class Tables:
     resampled: Codes
     reference: Codes | None = None
     """Further rows of the same law that nothing was trained on; None: half of the holdout serves as such."""
+    drawn: Codes | None = None
+    """The holdout as it was drawn, before rows that training rows equal were left out; None: `holdout` is that."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,11 @@ def attack_membership(tables: Tables, *, seed: int, progress: Progress) -> Membe
     """
     n_members, n_controls = len(tables.real), len(tables.holdout)
     if min(n_members, n_controls) < MIN_ATTACK_ROWS:
-        return _nothing(f"an attack needs {MIN_ATTACK_ROWS} training and holdout rows", n_members, n_controls)
+        return _nothing(
+            f"an attack needs {MIN_ATTACK_ROWS} training and as many holdout rows that equal no other",
+            n_members,
+            n_controls,
+        )
     records = _records(tables, seed)
     widths = ranges(tables.real)
     bandwidth = bandwidth_of(records.table, tables.synthetic, widths)
@@ -310,11 +317,11 @@ def _p_value(found: tuple[Floats, Floats], ignorant: tuple[Floats, Floats]) -> f
     its p against the same attack on independent marginals."""
     ours, theirs = compare(*found), compare(*ignorant)
     excess = Comparison(ours.above - theirs.above, ours.below - theirs.below)
-    p_auc = max(p_above(ours.auc - 0.5, ours.variance), p_above(excess.auc, excess.variance))
+    p_area = max(p_auc(*found), p_above(excess.auc, excess.variance))
     n_members, n_controls = len(found[0]), len(found[1])
     count, natural = n_caught(*found), n_caught(*ignorant)
     p_tpr = max(p_caught(count, n_members, n_controls), p_more(count, n_members, natural, n_members))
-    return min(1.0, 2.0 * min(p_auc, p_tpr))
+    return min(1.0, 2.0 * min(p_area, p_tpr))
 
 
 def _headline(records: Records, found: Mapping[str, Scores]) -> Headline:

@@ -83,24 +83,25 @@ def _copies(synthetic: Flags, holdout: Flags, twins: Flags, n_rejected: int, lev
     count, total = int(synthetic.sum()) + n_rejected, len(synthetic) + n_rejected
     control = rate_figure(int(holdout.sum()), len(holdout))
     natural = rate_figure(int(twins.sum()), len(twins))
-    fair = _fair(holdout, twins)
     figure = replace(rate_figure(count, total), noise_floor=control.value, worst_case=1.0)
-    counts = int(fair.sum()), len(fair)
+    counts = _fair(holdout, twins)
     smallest = smallest_share(total, *counts, level)
     return Copies(count, figure, control, natural, p_more(count, total, *counts), smallest)
 
 
-def _fair(holdout: Flags, twins: Flags) -> Flags:
-    """The control that finds more, both where they agree.
+def _fair(holdout: Flags, twins: Flags) -> tuple[int, int]:
+    """Hits and rows of the control that finds more, of both where they agree.
 
+    Twins come in pairs, so half of the training rows are independent observations at most.
     Where a split parted no twins, the holdout finds none and training's own twins are the fair control. Where the
     holdout finds more, twins would only dilute it: a training table with few twins happens to hold more distinct rows,
     which fresh rows repeat the more.
     """
     own, fresh = (flags.mean() if len(flags) else 0.0 for flags in (twins, holdout))
+    ours, others = (int(twins.sum()) // 2, len(twins) // 2), (int(holdout.sum()), len(holdout))
     if own == fresh:
-        return np.concatenate([holdout, twins])
-    return twins if own > fresh else holdout
+        return ours[0] + others[0], ours[1] + others[1]
+    return ours if own > fresh else others
 
 
 def near_rows(

@@ -156,13 +156,14 @@ class RowHashes:
         """Which rows of a table have another row of the same table as (near) twin, [n_rows]."""
         whole = self.rows(name)
         if not near:
-            return _repeated(whole)
+            return ~once(whole)
         found = np.zeros(len(whole), dtype=bool)
         for i in range(self.parts[name].shape[1]):
-            found |= _repeated(whole - self.parts[name][:, i])
+            found |= ~once(whole - self.parts[name][:, i])
         return found
 
 
-def _repeated(hashes: Hashes) -> NDArray[np.bool_]:
+def once(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of them stand there once, [n_hashes]."""
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse] > 1)
+    return np.asarray(counts[inverse] == 1)

@@ -25,6 +25,8 @@ from harmonic.evaluation.figures import (
 )
 
 STREAM_ECHO = 542
+LEAST_CELLS = 10
+"""Known cells a side that a sign test needs to be sure of anything."""
 PAIRED_COLUMNS = 24
 """Pairs are looked for among the columns of most values: 276 pairs at most."""
 PAIRED_ROWS = 10_000
@@ -45,7 +47,7 @@ class Echo:
     n_train_only: int
     n_holdout_only: int
     share_in_train: float
-    """Share of the synthetic cells whose value stands in as many training rows as there are holdout rows."""
+    """Share of the synthetic cells whose value stands in as many training cells as the holdout has."""
     share_in_holdout: float
     p_value: float
     """One-sided sign test: were more values repeated that only training has? Not corrected."""
@@ -89,14 +91,16 @@ def column_echoes(real: Codes, synthetic: Codes, holdout: Codes, seed: int) -> t
     """One test for every amount or text: were more values that only train has repeated than values only
     holdout has?
 
-    Train is cut to the holdout's size, so that without a leak both are repeated equally often.
+    Train and holdout are cut to equally many known cells, column by column, so that without a leak both are repeated
+    equally often also where one has more gaps. Columns with fewer than `LEAST_CELLS` of them are not tested.
     """
-    real, holdout = _equal_sizes(real, holdout, seed, len(real))
-    return tuple(
-        _echo(column.label, real.cells[:, i], synthetic.cells[:, i], holdout.cells[:, i])
+    generator = np.random.default_rng([seed, STREAM_ECHO])
+    made = (
+        _echo(column.label, real.cells[:, i], synthetic.cells[:, i], holdout.cells[:, i], generator)
         for i, column in enumerate(real.columns)
         if real.is_ordered[i] or column.kind == "text"
     )
+    return tuple(echo for echo in made if echo is not None)
 
 
 def pair_echoes(real: Codes, synthetic: Codes, holdout: Codes, seed: int) -> tuple[Echo, ...]:
@@ -106,7 +110,9 @@ def pair_echoes(real: Codes, synthetic: Codes, holdout: Codes, seed: int) -> tup
     rows, so the choice favours neither: those in which most rows have a pair of values that no other row has,
     while each of the two values stands in other rows too. At most `PAIRED_ROWS` rows of each table.
     """
-    real, holdout = _equal_sizes(real, holdout, seed, PAIRED_ROWS)
+    generator = np.random.default_rng([seed, STREAM_ECHO])
+    n = min(len(real), len(holdout), PAIRED_ROWS)
+    real, holdout = real.head(n, generator), holdout.head(n, generator)
     made = synthetic.head(PAIRED_ROWS, np.random.default_rng([seed, STREAM_ECHO, 1]))
     codes = _value_codes([real, made, holdout])
     ends = [len(real), len(real) + len(made)]
@@ -114,20 +120,21 @@ def pair_echoes(real: Codes, synthetic: Codes, holdout: Codes, seed: int) -> tup
     is_pooled[ends[0] : ends[1]] = False
     echoes = []
     for first, second in _identifying_pairs(codes[is_pooled]):
-        parts = np.split(_joined(codes[:, first], codes[:, second]), ends)
+        ours, published, others = np.split(_joined(codes[:, first], codes[:, second]), ends)
         label = f"{real.columns[first].label} × {real.columns[second].label}"
-        echoes.append(_echo(label, *parts))
-    return tuple(echoes)
+        echoes.append(_echo(label, ours, published, others, generator))
+    return tuple(echo for echo in echoes if echo is not None)
 
 
-def _equal_sizes(real: Codes, holdout: Codes, seed: int, most: int) -> tuple[Codes, Codes]:
-    generator = np.random.default_rng([seed, STREAM_ECHO])
-    n = min(len(real), len(holdout), most)
-    return real.head(n, generator), holdout.head(n, generator)
-
-
-def _echo(label: str, real: Floats, synthetic: Floats, holdout: Floats) -> Echo:
+def _echo(
+    label: str, real: Floats, synthetic: Floats, holdout: Floats, generator: np.random.Generator
+) -> Echo | None:
+    """Of equally many known cells of train and holdout; None where these are too few."""
     real, synthetic, holdout = (cells[~np.isnan(cells)] for cells in (real, synthetic, holdout))
+    n = min(len(real), len(holdout))
+    if n < LEAST_CELLS:
+        return None
+    real, holdout = (generator.permutation(cells)[:n] for cells in (real, holdout))
     values = np.unique(synthetic)
     in_real, in_holdout = np.isin(values, real), np.isin(values, holdout)
     n_real, n_holdout = int((in_real & ~in_holdout).sum()), int((in_holdout & ~in_real).sum())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, binomtest, fisher_exact, hypergeom, norm, rankdata
+from scipy.stats import beta, binom, binomtest, fisher_exact, hypergeom, mannwhitneyu, norm, rankdata
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
@@ -23,6 +23,9 @@ FALSE_POSITIVES = 0.01
 nothing can be said of 0.1 %."""
 LEAST_CONTROLS = round(1 / FALSE_POSITIVES)
 ROC_POINTS = 64
+FEW_SCORES = 40
+"""Below so many scores a side the normal law of an AUC is too narrow: of normal scores without a difference it calls 18
+times too many sure at p < .001 where 5 stand against 5, 4 times at 20 and 1.5 times at 40."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +162,24 @@ def n_caught(members: Floats, controls: Floats) -> int:
 
 
 def tpr_figure(members: Floats, controls: Floats) -> Figure:
-    """Share of the members accused where 1 % of the controls are: the threshold is an order statistic of the
-    controls, the interval that of Clopper and Pearson. `p_caught` knows that the threshold is random."""
+    """Share of the members accused where 1 % of the controls are, by an order statistic of the controls.
+
+    The threshold is random, so each limit spends half of its chance of error on it: the threshold of exactly 1 % lies
+    between two order statistics (binomial law of the controls above it), and beyond each of these the members are
+    counted with Clopper and Pearson's limit.
+    """
     if len(controls) < LEAST_CONTROLS:
         return undefined(
             f"a false positive rate of 1 % needs {LEAST_CONTROLS} controls, here are {len(controls)}"
         )
-    return rate_figure(n_caught(members, controls), len(members))
+    error, n = (1.0 - LEVEL) / 4, len(controls)
+    most, least = (int(binom.ppf(chance, n, FALSE_POSITIVES)) for chance in (1.0 - error, error))
+    falling = np.sort(controls)[::-1]
+    caught = int((members > falling[min(most, n - 1)]).sum())
+    high = float(beta.ppf(1.0 - error, caught + 1, len(members) - caught)) if caught < len(members) else 1.0
+    sure = int((members > falling[least - 1]).sum()) if least else 0
+    low = float(beta.ppf(error, sure, len(members) - sure + 1)) if sure else 0.0
+    return Figure(n_caught(members, controls) / len(members), low=low, high=high)
 
 
 def p_caught(count: int, n_members: int, n_controls: int) -> float:
@@ -175,7 +189,8 @@ def p_caught(count: int, n_members: int, n_controls: int) -> float:
 
 
 def smallest_tpr(n_members: int, n_controls: int) -> Figure:
-    """The smallest TPR whose interval lies above that of 1 % false positives; smaller leaks cannot be seen."""
+    """The smallest TPR whose interval (Clopper and Pearson's, of the members alone) lies above that of 1 % false
+    positives; smaller leaks cannot be seen."""
     if n_controls < LEAST_CONTROLS or n_members < 1:
         return undefined(
             f"a false positive rate of 1 % needs {LEAST_CONTROLS} controls, here are {n_controls}"
@@ -230,6 +245,21 @@ def p_above(excess: float, variance: float) -> float:
     if excess <= 0:
         return 1.0
     return float(norm.sf(excess / np.sqrt(variance))) if variance > 0 else 0.0
+
+
+def p_auc(members: Floats, controls: Floats) -> float:
+    """One-sided p that members score no higher than controls: DeLong's, and on few scores no less than that of Mann
+    and Whitney's test (exact where no scores are equal)."""
+    comparison = compare(members, controls)
+    p_value = p_above(comparison.auc - 0.5, comparison.variance)
+    if min(len(members), len(controls)) >= FEW_SCORES:
+        return p_value
+    both = np.concatenate([members, controls])
+    is_exact = len(both) < 2 * FEW_SCORES and len(np.unique(both)) == len(both)
+    test = mannwhitneyu(
+        members, controls, alternative="greater", method="exact" if is_exact else "asymptotic"
+    )
+    return max(p_value, float(np.nan_to_num(test.pvalue, nan=1.0)))
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:

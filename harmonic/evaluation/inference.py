@@ -159,18 +159,19 @@ def single_out(
     """Predicates that are true of one synthetic row, tried on members and controls (Giomi et al. 2023, section
     4.3.1): a value of one column, and values of `N_COLUMNS` columns at once.
 
-    Members and controls are cut to equal numbers, at most `max_rows`. The p-value is that of a sign test on
+    Members and controls are cut to equal numbers, at most `max_rows`; each predicate is tried on equally many of them
+    that know its columns, or gaps on one side would be a leak. The p-value is that of a sign test on
     distinct records singled out among members only against among controls only: several predicates may find
     the same record.
     """
     generator = np.random.default_rng([seed, STREAM_SINGLING])
     n = min(len(real), len(holdout), max_rows)
-    members, controls = real.head(n, generator), holdout.head(n, generator)
+    members, controls = (table.take(generator.permutation(len(table))[:n]) for table in (real, holdout))
     base = synthetic.head(max_rows, generator)
     made = []
     for mode, width in (("one column", 1), (f"{N_COLUMNS} columns", N_COLUMNS)):
         if n < LEAST_ROWS or width > len(real.columns):
-            reason = f"it needs {LEAST_ROWS} members and controls and {width} columns"
+            reason = f"it needs {LEAST_ROWS} members and controls and {width} column{'s' * (width > 1)}"
             made.append(SinglingOut(mode, 0, undefined(reason), undefined(reason), undefined(reason), 1.0))
         else:
             made.append(_singling_out(mode, width, base, members, controls, generator))
@@ -184,10 +185,9 @@ def _singling_out(
     if not predicates:
         reason = "no predicate is true of one synthetic row alone"
         return SinglingOut(mode, 0, undefined(reason), undefined(reason), undefined(reason), 1.0)
-    ours, others = (
-        np.array([_only_row(table.cells, predicate) for predicate in predicates])
-        for table in (members, controls)
-    )
+    ours, others = np.array(
+        [_only_rows(members.cells, controls.cells, predicate) for predicate in predicates]
+    ).T
     only_ours = len(np.unique(ours[(ours >= 0) & (others < 0)]))
     only_others = len(np.unique(others[(others >= 0) & (ours < 0)]))
     n = len(predicates)
@@ -200,12 +200,14 @@ Predicate = tuple[tuple[int, str, float], ...]
 
 
 def _predicates(base: Codes, width: int, generator: np.random.Generator) -> list[Predicate]:
-    """At most `N_PREDICATES` different ones, each true of exactly one row of the base."""
+    """At most `N_PREDICATES` different ones of known values, each true of exactly one row of the base."""
     medians = np.array([np.nanmedian(cells) if (~np.isnan(cells)).any() else 0.0 for cells in base.cells.T])
     found: dict[Predicate, None] = {}
     for row in generator.integers(len(base), size=2 * N_PREDICATES):
         columns = np.sort(generator.choice(len(base.columns), size=width, replace=False))
         predicate = tuple(_clause(base, int(row), int(i), width, medians) for i in columns)
+        if np.isnan([value for _, _, value in predicate]).any():
+            continue
         if predicate not in found and _only_row(base.cells, predicate) >= 0:
             found[predicate] = None
             if len(found) == N_PREDICATES:
@@ -216,9 +218,23 @@ def _predicates(base: Codes, width: int, generator: np.random.Generator) -> list
 def _clause(base: Codes, row: int, i: int, width: int, medians: Floats) -> tuple[int, str, float]:
     """Levels, and any value of a predicate of one column, are equal; amounts lie beyond, away from the median."""
     value = float(base.cells[row, i])
-    if width == 1 or not base.is_ordered[i] or np.isnan(value):
+    if width == 1 or not base.is_ordered[i]:
         return i, "=", value
     return i, ">=" if value > medians[i] else "<=", value
+
+
+def _only_rows(members: Floats, controls: Floats, predicate: Predicate) -> tuple[int, int]:
+    """`_only_row` of equally many members and controls that know all columns of the predicate, each the first."""
+    columns = [i for i, _, _ in predicate]
+    tables = members[:, columns], controls[:, columns]
+    known = [np.flatnonzero(~np.isnan(cells).any(axis=1)) for cells in tables]
+    n = min(len(rows) for rows in known)
+    narrow = tuple((place, relation, value) for place, (_, relation, value) in enumerate(predicate))
+    found = []
+    for cells, rows in zip(tables, known, strict=True):
+        place = _only_row(cells[rows[:n]], narrow)
+        found.append(int(rows[place]) if place >= 0 else -1)
+    return found[0], found[1]
 
 
 def _only_row(cells: Floats, predicate: Predicate) -> int:
@@ -227,7 +243,7 @@ def _only_row(cells: Floats, predicate: Predicate) -> int:
     for i, relation, value in predicate:
         column = cells[rows, i]
         if relation == "=":
-            rows = rows[np.isnan(column) if np.isnan(value) else column == value]
+            rows = rows[column == value]
         else:
             rows = rows[column >= value if relation == ">=" else column <= value]
     return int(rows[0]) if len(rows) == 1 else -1

@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
-from harmonic.evaluation.scores import classification_scores, regression_scores
+from harmonic.evaluation.scores import Weights, classification_scores, regression_scores
 from harmonic.evaluation.twosample import linear_features, tree_features
 from harmonic.table.schema import Column, Task
 
@@ -48,7 +48,7 @@ def score_models(
     test: Codes,
     target: Column,
     task: Task,
-    weights: Floats,
+    weights: Weights,
     *,
     seed: int,
     n_jobs: int,

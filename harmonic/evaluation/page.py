@@ -17,10 +17,10 @@ from markupsafe import Markup
 from harmonic.evaluation import pictures, words
 from harmonic.evaluation.checks import checks
 from harmonic.evaluation.figures import Figure, percent, undefined
-from harmonic.evaluation.privacy import ALARM
 from harmonic.evaluation.report import Report
 from harmonic.evaluation.resplits import NAMES, Resplits
 from harmonic.evaluation.rivals import Rival
+from harmonic.evaluation.verdict import ALARM, scope_of
 
 MAX_PICTURES = 24
 """Columns drawn: those that differ most; all stand in the table."""
@@ -67,6 +67,7 @@ def render(report: Report) -> str:
             rivals=_rivals(report),
             curve=_curve(report),
             checks=checks(report.privacy),
+            scope=scope_of(report.privacy),
             roc=Markup(pictures.roc_picture(report.privacy.attacks, report.privacy.headline)),
             nearest=_nearest(report),
             max_echoes=MAX_ECHOES,

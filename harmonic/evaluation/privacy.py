@@ -5,7 +5,8 @@ trained on) and the rows a sampler refused as copies; what leaves is, for every 
 what it finds on rows that cannot leak. Copies are counted before any filter: a filter that hides copies
 tells who is a member. Seven checks decide the verdict (`CHECKS`), their p-values corrected together (Holm);
 a check of several tests (columns, pairs, attacks) is corrected within itself first. The distance to the
-closest record stands beside them but decides nothing: with 5 % of the rows copied it hardly moves.
+closest record stands beside them but decides nothing: with 5 % of the rows copied it hardly moves. Copies and
+echoes are counted on all rows; members and controls of the attacks stand once in train and holdout together (`_alone`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from harmonic.evaluation.attacks import Attack, Headline, Membership, Tables, attack_membership
 from harmonic.evaluation.copies import N_NEAREST, Copies, NearRow, count_copies, count_near_copies, near_rows
-from harmonic.evaluation.distances import RowHashes, nearest, ranges
+from harmonic.evaluation.distances import RowHashes, nearest, once, ranges
 from harmonic.evaluation.echoes import PAIRED_ROWS, Echo, PromptEcho, column_echoes, pair_echoes
 from harmonic.evaluation.figures import (
     Figure,
@@ -111,14 +112,17 @@ def measure_privacy(
     near = count_near_copies(hashes, n_rejected_copies, len(real.columns), ALARM / len(CHECKS))
     echoes = column_echoes(real, synthetic, holdout, seed), pair_echoes(real, synthetic, holdout, seed)
     generator = np.random.default_rng([seed, STREAM_SUBSAMPLE])
-    attacked = _attacked(tables, generator, max_rows, max_base)
+    alone = _alone(tables)
+    attacked = _attacked(alone, generator, max_rows, max_base)
     found = attack_membership(attacked, seed=seed, progress=progress)
     progress("privacy: inference and singling out")
-    inferences = infer_attributes(real, synthetic, holdout, seed=seed, max_base=max_base)
-    singled = single_out(real, synthetic, holdout, seed=seed, max_rows=max_base)
+    inferences = infer_attributes(alone.real, synthetic, alone.holdout, seed=seed, max_base=max_base)
+    singled = single_out(alone.real, synthetic, alone.holdout, seed=seed, max_rows=max_base)
     progress("privacy: looking for nearest rows")
     asked = generator.permutation(len(synthetic))[:max_rows]
-    dcr, share, closest = _closest_records(tables, attacked, hashes.copies("synthetic", "real"), asked)
+    dcr, share, closest = _closest_records(
+        tables, attacked, hashes.copies("synthetic", "real"), asked, generator, max_rows
+    )
     p_values = _p_values(copies, near, echoes, found, inferences, singled, prompts)
     privacy = Privacy(
         copies=copies,
@@ -139,10 +143,36 @@ def measure_privacy(
         p_values=p_values,
         leaks=(),
         verdict="",
-        notes=tuple(_notes(tables, attacked)),
+        notes=tuple(_notes(tables, alone, attacked)),
     )
     leaks = tuple(leaks_of(privacy))
     return replace(privacy, leaks=leaks, verdict=verdict_of(privacy, leaks))
+
+
+def _alone(tables: Tables) -> Tables:
+    """The tables with the members and controls of the attacks: rows that stand once in train and holdout together.
+
+    A row that stands in both tells nobody whose it is, and one that was left out of the holdout for it would still be
+    a member: of twins all must go or none. Which rows stand once does not depend on who was drawn into which table, so
+    without a leak members and controls are exchangeable, exactly. Reference rows that stand in either go as well.
+    """
+    drawn = tables.holdout if tables.drawn is None else tables.drawn
+    groups = {"members": tables.real, "controls": drawn}
+    if tables.reference is not None:
+        groups["reference"] = tables.reference
+    hashes = RowHashes(groups)
+    n_members = len(tables.real)
+    is_single = once(np.concatenate([hashes.rows("members"), hashes.rows("controls")]))
+    reference = tables.reference
+    if reference is not None:
+        is_known = hashes.copies("reference", "members") | hashes.copies("reference", "controls")
+        reference = None if is_known.all() else reference.take(np.flatnonzero(~is_known))
+    return replace(
+        tables,
+        real=tables.real.take(np.flatnonzero(is_single[:n_members])),
+        holdout=drawn.take(np.flatnonzero(is_single[n_members:])),
+        reference=reference,
+    )
 
 
 def _attacked(tables: Tables, generator: np.random.Generator, max_rows: int, max_base: int) -> Tables:
@@ -188,12 +218,17 @@ def _least(p_values: Iterable[float]) -> float:
 
 
 def _closest_records(
-    tables: Tables, attacked: Tables, is_copy: NDArray[np.bool_], asked: Ints
+    tables: Tables,
+    attacked: Tables,
+    is_copy: NDArray[np.bool_],
+    asked: Ints,
+    generator: np.random.Generator,
+    max_rows: int,
 ) -> tuple[Figure, Figure, tuple[NearRow, ...]]:
     """DCR and DCR share of the rows `asked`, and the synthetic rows that lie nearest to a training row."""
     widths = ranges(tables.real)
     distances, rows = nearest(tables.synthetic.take(asked), tables.real, widths)
-    dcr, share = _distance_figures(tables, attacked, asked, distances)
+    dcr, share = _distance_figures(tables, attacked, asked, distances, generator, max_rows)
     copied = np.flatnonzero(is_copy)[:N_NEAREST]  # copies are shown even where they were not asked
     near, near_real = nearest(tables.synthetic.take(copied), tables.real, widths)
     distances = np.concatenate([near, distances])
@@ -203,33 +238,50 @@ def _closest_records(
 
 
 def _distance_figures(
-    tables: Tables, attacked: Tables, asked: Ints, distances: NDArray[np.float64]
+    tables: Tables,
+    attacked: Tables,
+    asked: Ints,
+    distances: NDArray[np.float64],
+    generator: np.random.Generator,
+    max_rows: int,
 ) -> tuple[Figure, Figure]:
-    """DCR beside the holdout's own, and DCR share: train and holdout cut to equal sizes, ties count half."""
+    """DCR beside the holdout's own, and DCR share: members and controls cut to equal sizes, ties count half.
+
+    DCR compares synthetic with holdout rows, twins and all: both may equal a training row by chance. The share compares
+    training with holdout rows, so it takes those that attacks take.
+    """
     if not len(tables.holdout):
         return (undefined("there are no holdout rows"),) * 2
     widths = ranges(tables.real)
-    control, _ = nearest(attacked.holdout, tables.real, widths)
+    control, _ = nearest(tables.holdout.head(max_rows, generator), tables.real, widths)
     dcr = replace(
         auc_figure(compare(-distances, -control)),
         noise_floor=0.5,
         worst_case=compare(np.zeros(1), -control).auc,
     )
     n = min(len(attacked.real), len(attacked.holdout))
+    if not n:
+        return dcr, undefined("no row stands once in training and holdout rows together")
     made = tables.synthetic.take(asked)
     to_real, to_holdout = (
-        nearest(made, table.take(np.arange(n)), widths)[0] for table in (attacked.real, attacked.holdout)
+        nearest(made, table.head(n, generator), widths)[0] for table in (attacked.real, attacked.holdout)
     )
     wins = np.where(to_real == to_holdout, 0.5, to_real < to_holdout)
     return dcr, replace(mean_figure(wins), noise_floor=0.5, worst_case=1.0)
 
 
-def _notes(tables: Tables, attacked: Tables) -> list[str]:
+def _notes(tables: Tables, alone: Tables, attacked: Tables) -> list[str]:
     """What was cut, in numbers."""
     notes = []
+    n_drawn = len(tables.holdout if tables.drawn is None else tables.drawn)
+    if len(alone.real) < len(tables.real) or len(alone.holdout) < n_drawn:
+        notes.append(
+            f"Attacks ask for rows that stand once in training and holdout rows together: {len(alone.real):,} of "
+            f"{len(tables.real):,} and {len(alone.holdout):,} of {n_drawn:,}."
+        )
     for role, whole, part in (
-        ("training", tables.real, attacked.real),
-        ("holdout", tables.holdout, attacked.holdout),
+        ("training", alone.real, attacked.real),
+        ("holdout", alone.holdout, attacked.holdout),
     ):
         if len(part) < len(whole):
             notes.append(
@@ -244,7 +296,7 @@ def _notes(tables: Tables, attacked: Tables) -> list[str]:
     n_texts = n_compared(n_records, len(attacked.synthetic))
     if n_texts < len(attacked.synthetic):
         notes.append(f"The text attack compares every record with {n_texts:,} random published rows.")
-    if min(len(tables.real), len(tables.holdout)) > MAX_ASKED:
+    if min(len(alone.real), len(alone.holdout)) > MAX_ASKED:
         notes.append(f"Attribute inference asks for {MAX_ASKED:,} random training and holdout rows.")
     if min(len(tables.real), len(tables.holdout)) > PAIRED_ROWS:
         notes.append(f"Pair echoes are counted in {PAIRED_ROWS:,} random rows of each table.")

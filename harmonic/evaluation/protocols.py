@@ -34,7 +34,7 @@ from harmonic.evaluation.distances import RowHashes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
 from harmonic.evaluation.learners import labelled, without
 from harmonic.evaluation.roles import check_columns
-from harmonic.evaluation.scores import bootstrap_weights, classification_scores, regression_scores
+from harmonic.evaluation.scores import Weights, bootstrap_weights, classification_scores, regression_scores
 from harmonic.evaluation.twosample import linear_features
 from harmonic.table.schema import Column, Schema, Task
 
@@ -303,7 +303,9 @@ def _score(
     return SourceScore(Figure(float(values[0]), low=low, high=high), models, settings)
 
 
-def _scores(truth: Floats, predicted: Floats, weights: Floats, task: Task) -> tuple[Floats, dict[str, float]]:
+def _scores(
+    truth: Floats, predicted: Floats, weights: Weights, task: Task
+) -> tuple[Floats, dict[str, float]]:
     """The headline's metric by bootstrap draw, and all metrics on all rows."""
     if task == "regression":
         draws = regression_scores(truth, predicted, weights)["r2"]

@@ -23,7 +23,7 @@ from harmonic.evaluation.utility import Utility
 from harmonic.evaluation.validity import Validity
 from harmonic.files import write_json, write_text
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 What enters is frames by role and their schema; what leaves is the frames to measure, and `Roles`: counts and digests,
 never rows. A holdout row that stands verbatim among the training rows was trained on: it is counted and left out of
 the holdout. Where training rows repeat one another as often, that is the table's nature, and such a holdout row still
-shows what fresh rows repeat by chance: the attacks keep it (`Roles.is_natural`), or members and controls would be no
-rows of one law. Synthetic rows are never left out: a copy is what the report is there to count.
+shows what fresh rows repeat by chance: where copies and echoes are counted it stays (`Roles.is_natural`). A split may
+have taken such rows out before: attacks need them back (`twins`), or members and controls would be no rows of one law.
+Synthetic rows are never left out: a copy is what the report is there to count.
 Files that were passed in each other's place are refused or warned of, for every figure would look plausible.
 """
 
@@ -55,8 +56,8 @@ class Roles:
     n_shared: int
     """Holdout rows that stand verbatim among the training rows; left out unless most real rows have twins."""
     is_natural: bool
-    """Whether there are such rows, and no more than the twins among the training rows explain: then the holdout as
-    given is the fair control of the attacks."""
+    """Whether there are such rows (or `twins`), and no more than the twins among the training rows explain: then
+    the holdout with all of them is the fair control of copies and echoes."""
     warnings: tuple[str, ...]
     """Sentences about tables that may be in each other's place, and about rows left out."""
     notes: tuple[str, ...]
@@ -70,10 +71,13 @@ class Roles:
         raise KeyError(f"Role {name!r}: not in this report, which has {[role.name for role in self.tables]}.")
 
 
-def assign_roles(frames: Frames, schema: Schema) -> tuple[dict[str, pd.DataFrame], Roles]:
+def assign_roles(
+    frames: Frames, schema: Schema, twins: pd.DataFrame | None = None
+) -> tuple[dict[str, pd.DataFrame], Roles]:
     """The frames to measure, by role, and what is to be said about them.
 
-    `frames` holds "real", "synthetic", "holdout" and perhaps "reference". Raises HarmonicError for an empty table, an
+    `frames` holds "real", "synthetic", "holdout" and perhaps "reference"; `twins` are the holdout rows that a split
+    has taken out already, None where nobody knows. Raises HarmonicError for an empty table, an
     absent or doubled column, a column none of whose cells can be read, and a holdout that is no holdout.
     """
     for role, frame in frames.items():
@@ -88,7 +92,14 @@ def assign_roles(frames: Frames, schema: Schema) -> tuple[dict[str, pd.DataFrame
         places, n_twins = _fresh(rows[role], rows["real"], role, warnings)
         kept[role] = frames[role].iloc[places].reset_index(drop=True)
         if role == "holdout":
-            n_shared, is_natural = n_twins, _is_natural(n_twins, len(rows[role]), rows["real"])
+            n_shared, n_known, n_all = n_twins, n_twins, len(rows[role])
+            if twins is None:
+                warnings += _without_twins(n_twins, n_all, rows["real"])
+            elif len(twins):
+                known = set(rows["real"])
+                n_known += sum(row in known for row in _canonical_rows(twins, schema, role)[0])
+                n_all += len(twins)
+            is_natural = _is_natural(n_known, n_all, rows["real"])
     measured = {**frames, **kept}
     tables = tuple(
         Role(name, len(frame), len(measured[name]), digest_rows(rows[name])) for name, frame in frames.items()
@@ -227,8 +238,8 @@ def _fresh(
         )
     if role == "holdout" and _is_natural(n_twins, len(rows), real):
         warnings.append(
-            f"{said}, as often as real rows repeat one another; left out of it, but for the attacks: there they show "
-            "what chance repeats."
+            f"{said}, as often as real rows repeat one another; left out of it, but for the counts of copies: there "
+            "they show what chance repeats."
         )
     else:
         warnings.append(f"{said}; left out of it, for what was trained on is no control.")
@@ -239,6 +250,21 @@ def _is_natural(n_twins: int, n_rows: int, real: Sequence[Row]) -> bool:
     """Whether real rows have twins in their own table, and no fewer than this many of `n_rows` fresh ones would."""
     n_own = _n_repeated(real)
     return min(n_twins, n_own) > 0 and p_more(n_twins, n_rows, n_own, len(real)) >= SURE
+
+
+def _without_twins(n_twins: int, n_rows: int, real: Sequence[Row]) -> list[str]:
+    """A warning where real rows have twins in their own table and too few in the holdout: somebody took these out.
+
+    Twins come in pairs, so half of them are independent observations.
+    """
+    n_own = _n_repeated(real)
+    if p_more(n_own // 2, len(real) // 2, n_twins, n_rows) >= SURE:
+        return []
+    return [
+        f"{n_own:,} of {len(real):,} real rows have a twin among themselves, and {n_twins:,} of {n_rows:,} holdout "
+        "rows one there: such rows were left out of the holdout, so it is no fair control, and attacks may find what "
+        "is no leak. Keep them in it, or pass them as twins."
+    ]
 
 
 def _has_few_distinct_rows(real: Sequence[Row]) -> bool:

@@ -103,6 +103,7 @@ def evaluate(
     holdout: pd.DataFrame,
     schema: Schema,
     reference: pd.DataFrame | None = None,
+    twins: pd.DataFrame | None = None,
     network: Network | None = None,
     log_probabilities: ArrayLike | None = None,
     seed: int = 0,
@@ -121,6 +122,8 @@ def evaluate(
         holdout: real rows that the generator never saw; those that stand verbatim in `real` are left out.
         schema: the columns; its target is what utility predicts.
         reference: further real rows that the generator never saw, against which distances are compared.
+        twins: the holdout rows that a split took out because training rows equal them (`Parts.twins`): without them
+            members and controls of the attacks are rows of two laws. None: the holdout is as it was drawn.
         network: the Bayesian network that the rows were drawn from, where it is known: distances to the law itself.
             Its variables are the columns of the same name, in any order.
         log_probabilities: the generator's own natural log-probability of every row of `network.states()`, float
@@ -147,14 +150,18 @@ def evaluate(
     say = progress or log.info
     say("roles: columns, digests and rows that stand in two tables")
     given = {"real": real, "synthetic": synthetic, "holdout": holdout}
-    frames, roles = assign_roles(given if reference is None else {**given, "reference": reference}, schema)
+    frames, roles = assign_roles(
+        given if reference is None else {**given, "reference": reference}, schema, twins
+    )
 
     # boosted trees share every split among threads that wait for one another: on a busy machine that costs
     # minutes where one thread costs seconds, and sums would depend on the machine
     with threadpool_limits(1):
         law = _law(frames, network, generator, seed, say)
-        controls = given["holdout"] if roles.is_natural else frames["holdout"]
-        parts = _measure(frames, controls, schema, law, rejects, prompts or NO_PROMPTS, seed, sizes, say)
+        drawn = holdout if twins is None else pd.concat([holdout, twins], ignore_index=True)
+        parts = _measure(
+            frames, drawn, roles.is_natural, schema, law, rejects, prompts or NO_PROMPTS, seed, sizes, say
+        )
         protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
@@ -180,7 +187,8 @@ def evaluate(
 
 def _measure(
     frames: Mapping[str, pd.DataFrame],
-    controls: pd.DataFrame,
+    drawn: pd.DataFrame,
+    is_natural: bool,
     schema: Schema,
     law: NetworkDistance | None,
     rejects: Mapping[str, int],
@@ -189,9 +197,9 @@ def _measure(
     sizes: Suite,
     say: Progress,
 ) -> Parts:
-    """The four parts of the report; `controls`: the holdout rows of the attacks."""
+    """The four parts of the report; `drawn`: the holdout with the rows that training rows equal."""
     say("validity: rows, twins and gaps")
-    codebook = Codebook(schema, [*frames.values(), controls])
+    codebook = Codebook(schema, [*frames.values(), drawn])
     whole, baselines = _code(codebook, frames, schema, sizes, seed)
     validity = measure_validity(frames, whole, schema, rejects, seed)
     generator = np.random.default_rng([seed, STREAM_SUBSAMPLE])
@@ -221,10 +229,12 @@ def _measure(
         progress=say,
         extent=sizes.extent,
     )
+    coded = codebook.encode(drawn)
     privacy = measure_privacy(
         Tables(
             **{name: whole[name] for name in ("real", "synthetic")},
-            holdout=codebook.encode(controls),
+            holdout=coded if is_natural else whole["holdout"],
+            drawn=coded,
             independent=baselines["independent"],
             resampled=baselines["resampled"],
             reference=whole.get("reference"),

@@ -1,23 +1,28 @@
 """The verdict in words: what was found, or above which size something would have been found.
 
 What enters is what the attacks measured; what leaves is sentences. Never "anonymous": other attacks may find
-more, and a leak smaller than the samples can show is not seen.
+more, a leak smaller than the samples can show is not seen, and a check that never ran has found nothing either: it is
+named, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harmonic.evaluation.copies import Copies
-from harmonic.evaluation.echoes import Echo
-from harmonic.evaluation.figures import percent
+from harmonic.evaluation.echoes import LEAST_CELLS, Echo
+from harmonic.evaluation.figures import Figure, percent
 
 if TYPE_CHECKING:
     from harmonic.evaluation.privacy import Privacy
 
 ALARM = 0.05
 """Family-wise chance of an alarm on a table that leaks nothing."""
+FEWEST = 2
+"""Checks that must have run before a verdict says that nothing was found."""
+NO_ECHO = f"it needs amounts or texts with {LEAST_CELLS} known cells in training and in holdout rows"
+NO_PAIR = f"it needs {LEAST_CELLS} rows a side and two columns that tell rows apart only together"
 
 
 def leaks_of(found: Privacy) -> Iterator[str]:
@@ -92,8 +97,12 @@ def _prompted(found: Privacy) -> str:
 
 def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     """What was found, or the limits above which nothing was."""
+    missing = untested(found)
+    unrun = f" {_unrun(missing)}" if missing else ""
     if leaks:
-        return "Leakage found. " + " ".join(leaks)
+        return f"Leakage found. {' '.join(leaks)}{unrun}"
+    if len(found.p_values) - len(missing) < FEWEST:
+        return f"Too few rows to say whether training rows leak.{_unflagged(found.copies)}{unrun}"
     limits = [f"{percent(found.copies.synthetic.high)} copied rows"]
     headline = found.headline
     if headline.auc.is_defined:
@@ -101,7 +110,59 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     if headline.tpr.is_defined:
         limits.append(f"{percent(headline.tpr.high)} of the training rows accused at 1 % false positives")
     said = f"No leakage found above {_listed(limits)} (95 % limits)."
-    return f"{said}{_unseen(found)}{_unflagged(found.copies)} Other attacks may find more."
+    said += _belonging(found) + _unseen(found) + _unflagged(found.copies)
+    return f"{said}{unrun} Other attacks may find more."
+
+
+def scope_of(found: Privacy) -> str:
+    """What was tested on how many rows, and what was not; the verdict says why."""
+    missing = untested(found)
+    ran = sorted(found.p_values.keys() - missing.keys())
+    said = f"Tested: {', '.join(ran)}." if ran else "Nothing was tested."
+    said += (
+        f" Attacks asked {found.n_members:,} training rows and {found.n_controls:,} holdout rows as controls."
+    )
+    return f"{said} Not tested, as the verdict explains: {', '.join(missing)}." if missing else said
+
+
+def _unrun(missing: Mapping[str, str]) -> str:
+    return f"Not tested: {', '.join(f'{name} ({reason})' for name, reason in missing.items())}."
+
+
+def _belonging(found: Privacy) -> str:
+    """Whose limits the membership limits are: one attack's, on the records that did not choose it."""
+    headline, aucs = found.headline, [attack.auc.value for attack in found.attacks]
+    known = [auc for auc in aucs if auc is not None]
+    if not headline.auc.is_defined or not known:
+        return ""
+    return (
+        f" The membership limits are those of one attack ({headline.attack}), chosen on other records and measured on "
+        f"{headline.n_members:,} training and {headline.n_controls:,} holdout rows; the largest AUC of all "
+        f"{len(known)} attacks is {max(known):.2f}."
+    )
+
+
+def untested(found: Privacy) -> dict[str, str]:
+    """Why checks of `Privacy.p_values` could not have found anything, by check; nothing of those that ran."""
+    reasons = {
+        "copies": _why([found.copies.smallest]),
+        "near copies": _why([found.near_copies.smallest]),
+        "column echo": "" if found.echoes else NO_ECHO,
+        # where no two columns tell rows apart that one does not, the echo of columns has seen it all
+        "pair echo": "" if found.pair_echoes or found.echoes else NO_PAIR,
+        "membership": _why([attack.auc for attack in found.attacks]),
+        "attribute inference": _why([inference.members for inference in found.inferences]),
+        "singling out": _why([singled.members for singled in found.singling_out]),
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _why(figures: Sequence[Figure]) -> str:
+    """Why none of the figures is defined; "" where one is."""
+    if any(figure.is_defined for figure in figures):
+        return ""
+    first = figures[0].undefined if figures else "it needs two columns"
+    return first.removeprefix("not defined because ")
 
 
 def _listed(limits: list[str]) -> str:
@@ -109,13 +170,17 @@ def _listed(limits: list[str]) -> str:
 
 
 def _unseen(found: Privacy) -> str:
-    """The smallest leaks that so many rows could have shown."""
+    """The smallest leaks that so many rows could have shown (of copies that none could: see `untested`)."""
     seen = []
     if found.copies.smallest.is_defined:
         seen.append(f"{percent(found.copies.smallest.value)} copied rows")
     if found.headline.smallest_tpr.is_defined:
         seen.append(f"{percent(found.headline.smallest_tpr.value)} accused")
-    return f" So few rows would not have shown less than {' or '.join(seen)}." if seen else ""
+    said = f" So few rows would not have shown less than {' or '.join(seen)}." if seen else ""
+    reason = found.headline.smallest_tpr.undefined
+    if reason and found.headline.auc.is_defined:
+        said += f" Which share is accused at 1 % false positives is {reason}."
+    return said
 
 
 def _unflagged(copies: Copies) -> str:

@@ -2,7 +2,8 @@
 
 A frame and its schema enter; `Parts` leave with the frames, their row numbers in the original table, digests of
 their canonical rows and a sentence for everything that was done. Rows of a later role that also stand in an
-earlier one are removed from the later one, for a holdout that was trained on is none.
+earlier one are removed from the later one, for a holdout that was trained on is none. What was removed from test
+leaves, too: attacks compare rows of one law, and a test without its twins follows another than train.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Parts:
     digests: dict[str, str]
     removed: dict[str, int]
     """Rows removed from a role because an earlier role has them, by role."""
+    twins: pd.DataFrame
+    """The rows removed from test."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,10 +86,12 @@ def split_roles(
         notes,
     )
     index = {role: np.flatnonzero(roles == role) for role in _ROLES}
+    drawn = index["test"]
     removed = _remove_twins(index, rows, notes)
+    twins = frame.iloc[np.setdiff1d(drawn, index["test"])].reset_index(drop=True)
     frames = {role: frame.iloc[index[role]].reset_index(drop=True) for role in _ROLES}
     digests = {role: digest_rows([rows[row] for row in index[role]]) for role in _ROLES}
-    return Parts(**frames, index=index, digests=digests, removed=removed, notes=tuple(notes))
+    return Parts(**frames, index=index, digests=digests, removed=removed, twins=twins, notes=tuple(notes))
 
 
 def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
@@ -94,7 +99,8 @@ def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
     rows = to_rows(holdout, schema)
     seen = {row for part in (parts.train, parts.val) for row in to_rows(part, schema)}
     index = np.array([place for place, row in enumerate(rows) if row not in seen], dtype=np.int64)
-    removed = len(rows) - len(index)
+    twins = np.setdiff1d(np.arange(len(rows)), index)
+    removed = len(twins)
     note = f"Split: {removed} rows of the holdout file stand in the training rows and were left out of it."
     return replace(
         parts,
@@ -102,6 +108,7 @@ def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
         index={**parts.index, "test": index},
         digests={**parts.digests, "test": digest_rows([rows[place] for place in index])},
         removed={**parts.removed, "test": removed},
+        twins=holdout.iloc[twins].reset_index(drop=True),
         notes=(*parts.notes, *([note] if removed else [])),
     )
 

@@ -13,6 +13,7 @@ from harmonic.baselines import IndependentMarginals
 from harmonic.evaluation.codes import Codebook
 from harmonic.evaluation.fidelity import (
     ks_distance,
+    measure_fidelity,
     shape_errors,
     shape_figure,
     spearman,
@@ -91,6 +92,28 @@ def test_equal_tables_are_perfect_and_independent_columns_keep_shapes_but_no_tre
     assert shape_figure(shape_errors(a, c)).value > 0.96
     assert trend_figure(trend_errors(a, b)).value > 0.94
     assert trend_figure(trend_errors(a, c)).value < 0.80
+
+
+@pytest.mark.usefixtures("small_models")
+def test_the_noise_floor_is_that_of_as_many_fresh_rows(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema
+) -> None:
+    """5,000 training rows have less noise than 150 synthetic ones: no generator could reach their floor."""
+    gaps = []
+    for seed in range(3):
+        frames = {
+            "real": people(5_000, seed),
+            "synthetic": people(150, 10 + seed),
+            "holdout": people(2_000, 20 + seed),
+        }
+        frames["independent"] = frames["real"]
+        book = Codebook(people_schema, list(frames.values()))
+        tables = {name: book.encode(frame) for name, frame in frames.items()}
+        found = measure_fidelity(tables, seed=0, c2st_rows=100, c2st_repeats=1, progress=lambda _: None)
+        plain = shape_figure(shape_errors(tables["holdout"], tables["synthetic"])).value
+        trend = trend_figure(trend_errors(tables["holdout"], tables["synthetic"])).value
+        gaps.append([found.shape.noise_floor - plain, found.trend.noise_floor - trend])
+    assert np.abs(np.mean(gaps, axis=0)).max() < 0.01
 
 
 def test_one_column_has_a_shape_and_no_trend() -> None:

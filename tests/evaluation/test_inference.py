@@ -89,6 +89,17 @@ def test_fresh_rows_single_nobody_out_and_copies_do() -> None:
             assert (singled.risk.low > 0.1) == is_leak
 
 
+def test_controls_with_more_gaps_are_no_reason_to_single_members_out() -> None:
+    alarms = 0
+    for seed in range(10):
+        real, fresh, holdout = (_people(300, 3 * seed + place) for place in range(3))
+        gaps = np.random.default_rng(seed).random((300, 2)) < 0.5
+        holdout[["age", "income"]] = holdout[["age", "income"]].mask(gaps)
+        found = single_out(*_coded(real, fresh, holdout), seed=seed, max_rows=1_000)
+        alarms += min(singled.p_value for singled in found) * 2 < 0.05
+    assert alarms <= 2
+
+
 def test_few_rows_and_single_columns_say_what_is_not_defined() -> None:
     few = _people(5, 0)
     found = infer_attributes(*_coded(few, few, few), seed=0, max_base=10)

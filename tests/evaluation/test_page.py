@@ -126,6 +126,13 @@ def test_copies_and_leaked_holdout_rows_are_said_on_top(page: str) -> None:
     assert "all: a copy" in page
 
 
+def test_the_part_on_privacy_begins_with_what_was_tested(report: Report, page: str) -> None:
+    found = report.privacy
+    section = page.split("<h2>Privacy</h2>")[1].split("</p>")[0]
+    assert section.strip().startswith("<p>Tested: attribute inference, column echo, copies")
+    assert f"asked {found.n_members:,} training rows and {found.n_controls:,} holdout rows" in section
+
+
 def test_digests_and_settings_stand_in_the_page(report: Report, page: str) -> None:
     assert all(role.digest in page for role in report.roles.tables)
     assert "&#34;learning_rate&#34;" in page

@@ -18,7 +18,9 @@ from harmonic.evaluation.codes import Codebook
 from harmonic.evaluation.distances import nearest, ranges
 from harmonic.evaluation.figures import Figure
 from harmonic.evaluation.privacy import CHECKS, Privacy
+from harmonic.evaluation.verdict import scope_of
 from harmonic.table.infer import infer_schema
+from harmonic.table.schema import Schema
 
 
 def _numbers(n: int, seed: int) -> pd.DataFrame:
@@ -49,7 +51,7 @@ def test_fresh_rows_leak_nothing_and_the_verdict_promises_nothing(attacked: Atta
         alarms += bool(found.leaks)
     assert alarms <= 1  # 5 % each: two of four have a chance of 1 %
     assert found.verdict.startswith("No leakage found above 0.9 % copied rows, a membership AUC of 0.")
-    assert "would not have shown less than 1.8 % copied rows or 10.0 % accused" in found.verdict
+    assert "would not have shown less than 2.0 % copied rows or 10.0 % accused" in found.verdict
     assert "anonym" not in found.verdict
     assert found.membership.low < 0.5 < found.membership.high
     assert found.dcr.low < 0.5 < found.dcr.high
@@ -105,7 +107,7 @@ def test_a_column_copied_digit_by_digit_is_caught_though_rows_lie_far_apart(atta
     # predicates of one column see the same digits; distances between rows see nothing
     assert {name for name, p in found.p_values.items() if p < 0.05} == {"column echo", "singling out"}
     assert all(attack.p_value > 0.01 for attack in found.attacks if attack.name != "classifier")
-    assert "Column 'b' repeats 198 values that only training rows have, and 0" in found.verdict
+    assert "Column 'b' repeats 199 values that only training rows have, and 1" in found.verdict
     echoes = {echo.label: echo for echo in found.echoes}
     assert echoes["b"].share_in_train > 0.4
     assert echoes["a"].p_value > 0.01
@@ -148,8 +150,34 @@ def test_tiny_and_narrow_tables_say_what_is_not_defined(
     frame = people(30, 0)[["age", "outcome"]]
     found = attacked(frame, frame.head(2), frame.tail(4), infer_schema(frame))
     assert found.near_copies.synthetic.undefined
-    assert found.membership.undefined == "not defined because an attack needs 10 training and holdout rows"
-    assert found.verdict.startswith("No leakage found above")
+    assert found.membership.undefined == (
+        "not defined because an attack needs 10 training and as many holdout rows that equal no other"
+    )
+    assert found.verdict.startswith("Too few rows to say")
+
+
+def test_the_verdict_names_what_was_never_tested(attacked: Attack) -> None:
+    some = attacked(_numbers(300, 0), _numbers(300, 1), _numbers(8, 2), SCHEMA).verdict
+    assert some.startswith("No leakage found above")
+    assert "membership (an attack needs 10 training and as many holdout rows" in some
+    assert "attribute inference (guessing needs 10 members" in some and "singling out (it needs 10" in some
+    few = attacked(_numbers(12, 0), _numbers(12, 1), _numbers(9, 2), SCHEMA).verdict
+    assert "Not tested" in few and "membership" in few
+    none = attacked(_numbers(3, 0), _numbers(1, 1), _numbers(5, 2), SCHEMA).verdict
+    assert none.startswith("Too few rows to say")
+    assert "not even 1 of 1 would be more than chance" in none
+    whole = attacked(_numbers(300, 0), _numbers(300, 1), _numbers(200, 2), SCHEMA)
+    assert "Not tested" not in whole.verdict
+    assert f"those of one attack ({whole.headline.attack}), chosen on other records" in whole.verdict
+    largest = max(attack.auc.value for attack in whole.attacks)
+    assert (
+        f"150 training and 100 holdout rows; the largest AUC of all 6 attacks is {largest:.2f}"
+        in whole.verdict
+    )
+    assert scope_of(whole).endswith(
+        "pair echo, singling out. Attacks asked 300 training rows and 200 holdout rows as controls."
+    )
+    assert "needs 100 controls, here are 20" in attacked(*(_numbers(40, n) for n in range(3)), SCHEMA).verdict
 
 
 def _figures(found: Any) -> Iterator[Figure]:
@@ -194,6 +222,14 @@ def test_odd_tables_give_finite_figures_or_say_why_not(
 def test_one_seed_is_one_verdict(attacked: Attack) -> None:
     tables = _numbers(300, 0), _numbers(300, 1), _numbers(200, 2), SCHEMA
     assert attacked(*tables, max_rows=100, seed=3) == attacked(*tables, max_rows=100, seed=3)
+
+
+def test_the_order_of_the_training_rows_moves_no_figure_of_distance(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema, attacked: Attack
+) -> None:
+    ordered = people(900, 10).sort_values("dose", ignore_index=True)
+    found = attacked(ordered, people(600, 11), people(200, 12), people_schema)
+    assert found.dcr_share.low < 0.5 < found.dcr_share.high
 
 
 def test_what_was_cut_is_said_in_numbers(attacked: Attack) -> None:
@@ -264,6 +300,8 @@ def test_distances_hardly_move_where_one_row_in_twenty_is_copied(adult: pd.DataF
         tables = Tables(coded[0], synthetic, coded[1], synthetic, synthetic)
         asked = np.arange(len(synthetic))
         distances, _ = nearest(synthetic, tables.real, ranges(tables.real))
-        shares.append(privacy._distance_figures(tables, tables, asked, distances)[1])
+        generator = np.random.default_rng(0)
+        figures = privacy._distance_figures(tables, tables, asked, distances, generator, len(synthetic))
+        shares.append(figures[1])
     assert shares[0].low < 0.5 < shares[0].high
     assert shares[1].value - shares[0].value == pytest.approx(0.026, abs=0.006)

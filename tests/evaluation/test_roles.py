@@ -75,7 +75,7 @@ def test_shared_rows_are_natural_where_training_rows_repeat_one_another_as_often
     assert (roles.is_natural, roles.n_shared, len(measured["holdout"])) == (True, 6, 40)
     assert roles.warnings == (
         "6 of 46 holdout rows stand verbatim in the real table, as often as real rows repeat one another; left out of "
-        "it, but for the attacks: there they show what chance repeats.",
+        "it, but for the counts of copies: there they show what chance repeats.",
     )
     _, leaked = assign_roles({**frames, "real": real, "holdout": many}, people_schema)
     assert (leaked.is_natural, leaked.n_shared) == (False, 40)

@@ -127,7 +127,7 @@ def test_natural_twins_between_train_and_holdout_raise_no_alarm() -> None:
     assert not found.leaks
     repeated = max(found.copies.holdout.value, found.copies.twins.value)
     assert f"no more than chance allows where {100 * repeated:.1f} % of the real rows repeat" in found.verdict
-    assert "but for the attacks" in report.roles.warnings[0]
+    assert "but for the counts of copies" in report.roles.warnings[0]
 
 
 @pytest.mark.usefixtures("_small_grids")

@@ -13,7 +13,7 @@ from harmonic.errors import HarmonicError
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
-from harmonic.table.splits import Parts, digest_rows, split_roles, split_table
+from harmonic.table.splits import Parts, digest_rows, split_roles, split_table, with_test
 
 Tables = Callable[[str], tuple[pd.DataFrame, Schema]]
 
@@ -72,6 +72,19 @@ def test_rows_of_an_earlier_part_are_removed_and_counted() -> None:
     assert not held[0] & held[1] and not held[0] & held[2] and not held[1] & held[2]
     assert sum(parts.removed.values()) == len(doubled) - sum(parts.counts.values()) > 0
     assert any("test rows removed" in note for note in parts.notes)
+
+
+def test_the_rows_removed_from_test_are_kept_apart_so_that_both_together_are_what_was_drawn() -> None:
+    frame = _table(400)
+    doubled = pd.concat([frame, frame.iloc[:40]], ignore_index=True)
+    schema = infer_schema(doubled, target="y")
+    parts = split_roles(doubled, schema)
+    earlier = set(to_rows(parts.train, schema)) | set(to_rows(parts.val, schema))
+    assert len(parts.twins) == parts.removed["test"] > 0
+    assert set(to_rows(parts.twins, schema)) <= earlier
+    whole = with_test(split_roles(frame, schema, test=0.0, val=0.0), doubled[390:], schema)
+    assert (len(whole.test), whole.removed["test"], len(whole.twins)) == (0, 50, 50)
+    assert _split(frame).twins.empty
 
 
 def test_an_identifier_does_not_hide_a_twin() -> None:
