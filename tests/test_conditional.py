@@ -335,7 +335,7 @@ def test_a_sample_begun_or_finished_under_other_conditions_is_refused(
     settings = SampleSection(rows=6, given={"sex": 2}, rules=("age < 200",))
     with Run.open(tmp_path / "run", {}) as run:
         with monkeypatch.context() as broken:
-            broken.setattr("harmonic.journey.from_rows", None)
+            broken.setattr("harmonic.pieces.from_rows", None)
             with pytest.raises(TypeError):
                 sample(run, model, settings, name="mine")
         for other in ({"given": {"sex": 1}}, {"where": ("age > 30",)}, {"rules": ()}):

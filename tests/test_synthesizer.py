@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harmonic import Harmonic, read_table, split_table
+from harmonic import Harmonic, journey, pieces, read_table, split_table
 from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
 from harmonic.errors import HarmonicError
+from harmonic.run import Run
 from harmonic.table.cells import validate
 from harmonic.table.schema import Schema
+from harmonic.table.sources import to_csv_text
 
 TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2}
 
@@ -48,6 +50,18 @@ def test_one_seed_is_one_table_and_a_short_table_begins_a_long_one(fitted: Harmo
     pd.testing.assert_frame_equal(few, many.head(5))
     pd.testing.assert_frame_equal(few, fitted.sample(5, seed=3, settings=SampleSection(slots=1)))
     assert not few.equals(fitted.sample(5, seed=4))
+
+
+def test_a_sample_joined_from_pieces_is_the_one_drawn_at_once(
+    fitted: Harmonic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 8)
+    with Run.open(tmp_path / "run", {}) as run:
+        joined = journey.sample(run, fitted, SampleSection(rows=20, seed=5))
+        facts = run.read_json("samples/seed-5.json")
+    assert joined.read_text() == to_csv_text(fitted.sample(20, seed=5), fitted.schema_)
+    assert facts["rows"] == facts["audit_rows"] == 20
+    assert not list(joined.parent.glob("*.parts"))
 
 
 def test_no_rows_asked_for_is_an_empty_typed_table(
