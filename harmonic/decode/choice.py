@@ -42,7 +42,7 @@ class Pick:
 
 def truncated(scores: Tensor, choice: Choice) -> Tensor:
     """Scores [n, k] under temperature, top-k and top-p; what is cut is minus infinity."""
-    scores = scores / choice.temperature
+    scores = scores if choice.temperature == 1.0 else scores / choice.temperature
     if choice.top_k and choice.top_k < scores.shape[1]:
         least = scores.topk(choice.top_k, dim=1).values[:, -1:]
         scores = scores.masked_fill(scores < least, -torch.inf)
@@ -66,3 +66,12 @@ def log_kept(scores: Tensor, logits: Tensor, choice: Choice) -> list[float]:
     everything = (logits.double() / choice.temperature).logsumexp(1)
     kept: list[float] = (scores.double().logsumexp(1) - everything).tolist()
     return kept
+
+
+def log_shares(within: Tensor, scores: Tensor, everything: Tensor) -> list[float]:
+    """Logarithm of the share of all scores [n, k], whose logsumexp is `everything`, that some of them hold."""
+    if within is scores:
+        return [0.0] * len(scores)
+    # Rows of which nothing is known hold all: their sums are the same to the last bit.
+    shares: list[float] = (within.logsumexp(1) - everything).tolist()
+    return shares

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonic.decode.choice import Choice, Pick, keys, log_kept, truncated
+from harmonic.decode.choice import Choice, Pick, keys, log_kept, log_shares, truncated
 from harmonic.decode.head import Heads
 from harmonic.decode.known import agreeing
 from harmonic.decode.noise import gumbel
@@ -61,15 +61,13 @@ class ClosedChooser:
         best = (cut + noise).argmax(dim=1, keepdim=True)
         everything = scores.logsumexp(1)
         log_probs = scores.gather(1, best)[:, 0] - everything
-        log_known = (within.logsumexp(1) - everything).tolist()
+        log_known = log_shares(within, scores, everything)
         edge = at.gather(1, best)[:, 0]
         kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens, states = edges.tokens[edge].tolist(), edges.targets[edge].tolist()
         made = zip(slots, tokens, states, log_probs.tolist(), kept, log_known, strict=True)
         return [
-            None
-            if known == -math.inf
-            else Pick(token, state, _spent(slot, state), log_prob, mass, known if slot.job.known else 0.0)
+            None if known == -math.inf else Pick(token, state, _spent(slot, state), log_prob, mass, known)
             for slot, token, state, log_prob, mass, known in made
         ]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from harmonic.decode.canonical import Canonical
-from harmonic.decode.choice import Choice, Pick, keys, log_kept, truncated
+from harmonic.decode.choice import Choice, Pick, keys, log_kept, log_shares, truncated
 from harmonic.decode.head import Heads
 from harmonic.decode.known import agreeing
 from harmonic.decode.noise import uniform
@@ -63,14 +63,14 @@ class OpenChooser:
         picked = self._pick(slots, cut.softmax(1).double().cumsum_(1))
         everything = scores.logsumexp(1)
         log_probs = scores.gather(1, picked[:, None].clamp(min=0))[:, 0] - everything
-        log_known = (within.logsumexp(1) - everything).tolist()
+        log_known = log_shares(within, scores, everything)
         kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens = head.tokens(picked.clamp(min=0)).tolist()
         made = zip(slots, picked.tolist(), tokens, log_probs.tolist(), kept, log_known, strict=True)
         return [
             None
             if place < 0 or known == -math.inf
-            else Pick(token, *_step(slot, token), log_prob, mass, known if slot.job.known else 0.0)
+            else Pick(token, *_step(slot, token), log_prob, mass, known)
             for slot, place, token, log_prob, mass, known in made
         ]
 
