@@ -88,10 +88,11 @@ class Pieces:
         """Writes all rows to a CSV file, one piece after another."""
         joined, schema = Joined(), self.synthesizer.schema_
         with path.open("w", encoding="utf-8", newline="") as out:
+            out.write(to_csv_text(from_rows([], schema), schema))
             for number in range(self.count):
                 drawn = _from_json(files.read_json(self._path(number)))
                 table = from_rows(drawn.rows, schema, seed=self.settings.seed, first_row=joined.n_rows)
-                out.write(to_csv_text(table, schema, header=number == 0))
+                out.write(to_csv_text(table, schema, header=False))
                 joined.add(drawn)
         return joined
 

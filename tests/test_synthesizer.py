@@ -64,6 +64,12 @@ def test_a_sample_joined_from_pieces_is_the_one_drawn_at_once(
     assert not list(joined.parent.glob("*.parts"))
 
 
+def test_a_sample_without_rows_has_a_header(fitted: Harmonic, tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run", {}) as run:
+        joined = journey.sample(run, fitted, SampleSection(rows=0))
+    assert joined.read_text() == to_csv_text(fitted.sample(0), fitted.schema_)
+
+
 def test_no_rows_asked_for_is_an_empty_typed_table(
     fitted: Harmonic, data: tuple[pd.DataFrame, Schema]
 ) -> None:
