@@ -24,7 +24,7 @@ from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
 from harmonic.evaluation.scores import Weights, classification_scores, regression_scores
 from harmonic.evaluation.twosample import linear_features, tree_features
-from harmonic.table.schema import Column, Task
+from harmonic.table.schema import Column, Schema, Task
 
 STREAM_MODELS = 521
 MODELS = ("linear", "forest", "boosting")
@@ -100,6 +100,18 @@ def draws_figure(draws: Floats, reason: str) -> Figure:
 def finite(value: float) -> float | None:
     """The number, or None for NaN."""
     return float(value) if np.isfinite(value) else None
+
+
+def why_no_target(schema: Schema) -> str:
+    """Why a schema has nothing to predict; "" where it has."""
+    if schema.target is None:
+        return "the schema names no target"
+    target = schema.column(schema.target)
+    if target not in schema.modelled or target.kind == "text":
+        return f"the target {target.label!r} is of kind {target.kind!r}"
+    if len(schema.modelled) < 2:
+        return "there is no column to predict the target from"
+    return ""
 
 
 def labelled(table: Codes, target: Column) -> Codes:

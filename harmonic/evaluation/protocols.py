@@ -32,7 +32,7 @@ from harmonic.errors import HarmonicError
 from harmonic.evaluation.codes import Codebook, Codes
 from harmonic.evaluation.distances import RowHashes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
-from harmonic.evaluation.learners import labelled, without
+from harmonic.evaluation.learners import labelled, why_no_target, without
 from harmonic.evaluation.roles import check_columns
 from harmonic.evaluation.scores import Weights, bootstrap_weights, classification_scores, regression_scores
 from harmonic.evaluation.twosample import linear_features
@@ -266,13 +266,10 @@ def _judged(protocol: _Protocol, tables: Mapping[str, Codes], schema: Schema, se
 
 def _why_not(train: Codes, test: Codes, schema: Schema) -> str:
     """Why a table cannot be judged; "" if it can."""
-    if schema.target is None:
-        return "the schema names no target"
+    if reason := why_no_target(schema):
+        return reason
+    assert schema.target is not None
     target = schema.column(schema.target)
-    if target not in schema.modelled or target.kind == "text":
-        return f"the target {target.label!r} is of kind {target.kind!r}"
-    if len(schema.modelled) < 2:
-        return "there is no column to predict the target from"
     n_rows = len(labelled(train, target))
     if n_rows < MIN_ROWS:
         return f"{n_rows} rows with a target are fewer than {MIN_ROWS}"

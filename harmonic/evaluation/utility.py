@@ -29,6 +29,7 @@ from harmonic.evaluation.learners import (
     labelled,
     mean_over_models,
     score_models,
+    why_no_target,
 )
 from harmonic.evaluation.scores import bootstrap_weights
 from harmonic.evaluation.worth import (
@@ -141,13 +142,10 @@ def measure_utility(
 
 def _why_not(holdout: Codes, schema: Schema) -> str:
     """Why there is nothing to predict; "" where there is."""
-    if schema.task is None:
-        return "the schema names no target"
+    if reason := why_no_target(schema):
+        return reason
+    assert schema.target is not None
     target = schema.column(schema.target)
-    if target not in schema.modelled or target.kind == "text":
-        return f"the target {target.label!r} is of kind {target.kind!r}"
-    if len(schema.modelled) < 2:
-        return "there is no column to predict the target from"
     return "fewer than two holdout rows have a target" if len(labelled(holdout, target)) < 2 else ""
 
 
