@@ -24,7 +24,7 @@ from harmonic.table.columns import encode_values
 from harmonic.table.dtypes import family
 from harmonic.table.kinds import nearest
 from harmonic.table.schema import Column, Row, Schema
-from harmonic.table.splits import digest_rows
+from harmonic.table.splits import digest_rows, has_few_distinct_rows, n_repeated
 
 SAME_FROM = 10
 """Two tables of fewer rows may be equal by chance."""
@@ -228,7 +228,7 @@ def _fresh(
     if not n_twins:
         return fresh, 0
     said = f"{n_twins:,} of {len(rows):,} {role} rows stand verbatim in the real table"
-    if 2 * n_twins > len(rows) and _has_few_distinct_rows(real):
+    if 2 * n_twins > len(rows) and has_few_distinct_rows(real):
         warnings.append(f"{said}; kept, for most real rows have twins, so equal rows are no leak.")
         return np.arange(len(rows)), n_twins
     if not len(fresh):
@@ -248,7 +248,7 @@ def _fresh(
 
 def _is_natural(n_twins: int, n_rows: int, real: Sequence[Row]) -> bool:
     """Whether real rows have twins in their own table, and no fewer than this many of `n_rows` fresh ones would."""
-    n_own = _n_repeated(real)
+    n_own = n_repeated(real)
     return min(n_twins, n_own) > 0 and p_more(n_twins, n_rows, n_own, len(real)) >= SURE
 
 
@@ -257,7 +257,7 @@ def _without_twins(n_twins: int, n_rows: int, real: Sequence[Row]) -> list[str]:
 
     Twins come in pairs, so half of them are independent observations.
     """
-    n_own = _n_repeated(real)
+    n_own = n_repeated(real)
     if p_more(n_own // 2, len(real) // 2, n_twins, n_rows) >= SURE:
         return []
     return [
@@ -265,16 +265,6 @@ def _without_twins(n_twins: int, n_rows: int, real: Sequence[Row]) -> list[str]:
         "rows one there: such rows were left out of the holdout, so it is no fair control, and attacks may find what "
         "is no leak. Keep them in it, or pass them as twins."
     ]
-
-
-def _has_few_distinct_rows(real: Sequence[Row]) -> bool:
-    """Whether most rows have a twin in their own table."""
-    return 2 * _n_repeated(real) > len(real)
-
-
-def _n_repeated(real: Sequence[Row]) -> int:
-    """Rows that have a twin in their own table."""
-    return sum(count for count in Counter(real).values() if count > 1)
 
 
 def _listed(names: Sequence[Hashable]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,7 +59,11 @@ class Parts:
 def split_table(
     frame: pd.DataFrame, schema: Schema, *, seed: int = 0, test: float = 0.2
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(train, holdout): a seeded split, stratified on a class target, no row in both. See `split_roles`."""
+    """(train, holdout): a seeded split, stratified on a class target, no row in both. See `split_roles`.
+
+    The holdout rows that were left out, for train has them too, are `split_roles(...).twins`: pass them to
+    `evaluate(twins=)` where rows of the table repeat one another.
+    """
     parts = split_roles(frame, schema, seed=seed, test=test, val=0.0)
     return parts.train, parts.test
 
@@ -95,22 +100,39 @@ def split_roles(
 
 
 def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
-    """The parts with rows from elsewhere as test; those that stand in train or val already are left out, counted."""
+    """The parts with rows from elsewhere as test, without those that stand in train or val already, counted.
+
+    Where most training rows repeat one another, such rows are no leak and stay. Raises HarmonicError where no row is
+    left that the training rows have not.
+    """
     rows = to_rows(holdout, schema)
-    seen = {row for part in (parts.train, parts.val) for row in to_rows(part, schema)}
-    index = np.array([place for place, row in enumerate(rows) if row not in seen], dtype=np.int64)
-    twins = np.setdiff1d(np.arange(len(rows)), index)
-    removed = len(twins)
-    note = f"Split: {removed} rows of the holdout file stand in the training rows and were left out of it."
+    earlier = [row for part in (parts.train, parts.val) for row in to_rows(part, schema)]
+    every = np.arange(len(rows))
+    index, notes = _without(set(earlier), every, rows, "test", may_keep=has_few_distinct_rows(earlier))
+    if len(rows) and not len(index):
+        raise HarmonicError(
+            f"Holdout: all {len(rows):,} rows of the file stand in the training rows, expected rows to hold out. "
+            "Check [table] holdout, or leave it out and let [split] test hold rows out."
+        )
     return replace(
         parts,
         test=holdout.iloc[index].reset_index(drop=True),
         index={**parts.index, "test": index},
         digests={**parts.digests, "test": digest_rows([rows[place] for place in index])},
-        removed={**parts.removed, "test": removed},
-        twins=holdout.iloc[twins].reset_index(drop=True),
-        notes=(*parts.notes, *([note] if removed else [])),
+        removed={**parts.removed, "test": len(rows) - len(index)},
+        twins=holdout.iloc[np.setdiff1d(every, index)].reset_index(drop=True),
+        notes=(*parts.notes, *notes),
     )
+
+
+def has_few_distinct_rows(rows: Sequence[Row]) -> bool:
+    """Whether most rows have a twin in their own table: a row found elsewhere, too, is no leak then."""
+    return 2 * n_repeated(rows) > len(rows)
+
+
+def n_repeated(rows: Sequence[Row]) -> int:
+    """Rows that have a twin in their own table."""
+    return sum(count for count in Counter(rows).values() if count > 1)
 
 
 def digest_rows(rows: Sequence[Row]) -> str:
@@ -186,20 +208,27 @@ def _remove_twins(index: dict[str, np.ndarray], rows: Sequence[Row], notes: list
     seen = {rows[row] for row in index["train"]}
     removed = {}
     for role in ("val", "test"):
-        fresh = np.array([row for row in index[role] if rows[row] not in seen], dtype=np.int64)
-        n_twins = len(index[role]) - len(fresh)
-        seen |= {rows[row] for row in index[role]}
-        removed[role] = 0
-        if not n_twins:
-            continue
-        if 2 * n_twins > len(index[role]):
-            what = "the table has few distinct rows, so equal rows are no leak"
-            notes.append(
-                f"Split: {n_twins} of {len(index[role])} {role} rows also stand in an earlier part; kept: {what}."
-            )
-            continue
-        notes.append(
-            f"Split: {n_twins} of {len(index[role])} {role} rows removed: an earlier part has the same row."
-        )
-        index[role], removed[role] = fresh, n_twins
+        drawn = index[role]
+        index[role], said = _without(seen, drawn, rows, role, may_keep=True)
+        seen |= {rows[row] for row in drawn}
+        removed[role] = len(drawn) - len(index[role])
+        notes += said
     return removed
+
+
+def _without(
+    seen: set[Row], places: np.ndarray, rows: Sequence[Row], role: str, *, may_keep: bool
+) -> tuple[np.ndarray, list[str]]:
+    """The places whose rows were not `seen`, and what was done; all places where most were seen and `may_keep`."""
+    fresh = np.array([place for place in places if rows[place] not in seen], dtype=np.int64)
+    n_twins = len(places) - len(fresh)
+    if not n_twins:
+        return fresh, []
+    if may_keep and 2 * n_twins > len(places):
+        what = "the table has few distinct rows, so equal rows are no leak"
+        return places, [
+            f"Split: {n_twins} of {len(places)} {role} rows also stand in an earlier part; kept: {what}."
+        ]
+    return fresh, [
+        f"Split: {n_twins} of {len(places)} {role} rows removed: an earlier part has the same row."
+    ]

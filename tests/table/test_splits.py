@@ -82,8 +82,9 @@ def test_the_rows_removed_from_test_are_kept_apart_so_that_both_together_are_wha
     earlier = set(to_rows(parts.train, schema)) | set(to_rows(parts.val, schema))
     assert len(parts.twins) == parts.removed["test"] > 0
     assert set(to_rows(parts.twins, schema)) <= earlier
-    whole = with_test(split_roles(frame, schema, test=0.0, val=0.0), doubled[390:], schema)
-    assert (len(whole.test), whole.removed["test"], len(whole.twins)) == (0, 50, 50)
+    most = split_roles(frame.iloc[:390], schema, test=0.0, val=0.0)
+    whole = with_test(most, doubled[380:], schema)
+    assert (len(whole.test), whole.removed["test"], len(whole.twins)) == (10, 50, 50)
     assert _split(frame).twins.empty
 
 
@@ -100,6 +101,22 @@ def test_a_table_of_few_distinct_rows_keeps_its_holdout_and_says_so(sheet_table:
     assert parts.counts["test"] == 50 and any(
         "kept: the table has few distinct rows" in note for note in parts.notes
     )
+
+
+def test_a_holdout_file_keeps_the_rows_that_a_table_of_few_distinct_rows_repeats_by_nature(
+    sheet_table: Tables,
+) -> None:
+    frame, schema = sheet_table("asia")
+    whole = with_test(split_roles(frame[:200], schema, test=0.0, val=0.0), frame[200:], schema)
+    assert len(whole.test) == len(frame) - 200 and whole.twins.empty
+    assert any("kept: the table has few distinct rows" in note for note in whole.notes)
+
+
+def test_a_holdout_file_of_training_rows_is_refused() -> None:
+    frame = _table(60)
+    schema = infer_schema(frame, target="y")
+    with pytest.raises(HarmonicError, match="all 20 rows of the file stand in the training rows"):
+        with_test(split_roles(frame, schema, test=0.0, val=0.0), frame[:20], schema)
 
 
 def test_small_and_one_sided_tables_do_not_crash_and_say_what_was_done() -> None:
