@@ -10,6 +10,8 @@ python scripts/benchmark.py throughput --seconds 5        on a GPU: tokens a sec
 python scripts/benchmark.py rivals --seeds 3              five baselines on nine tables, beside published figures
 python scripts/benchmark.py ceilings                      real rows on the HARMONIC splits: macro F1, AUC, R2
 python scripts/benchmark.py imputation --seeds 5          cells of the quickstart's holdout, taken away and drawn again
+python scripts/benchmark.py nano                          bits a cell of unseen real rows, given 0 to 64 examples
+python scripts/benchmark.py fewrows --seeds 5             our rows beside the rivals' figures, on nine small tables
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
 Real tables are looked for in HARMONIC_DATA.
@@ -34,6 +36,8 @@ MEASUREMENTS = (
     "decode",
     "throughput",
     "imputation",
+    "nano",
+    "fewrows",
     "neighbors",
     "rivals",
     "ceilings",
