@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from harmonic.nano.prior import sample_table
 from harmonic.prompt.instructions import Instruction, Tokens, tokenize, write_instruction
@@ -63,21 +65,43 @@ def texts(rng: np.random.Generator, settings: CorpusSettings, n_tables: int) -> 
         yield instruction.prompt + "".join(instruction.rows)
 
 
-def batches(
-    seed: int, start: int, settings: CorpusSettings, tokenizer: TextTokenizer, batch_tokens: int
-) -> Iterator[tuple[int, list[Tokens]]]:
-    """Endless (next start, batch) pairs; a batch padded to its longest holds at most `batch_tokens` tokens.
+class Pools(Dataset[list[list[Tokens]]]):
+    """Pool 0, 1, 2, ...: the same instructions each time, in batches in random order, each of which holds at most
+    `batch_tokens` tokens when padded to its longest."""
 
-    `start` numbers pools: a run that saved "next start" goes on with the first pool it has not begun.
+    def __init__(
+        self, seed: int, settings: CorpusSettings, tokenizer: TextTokenizer, batch_tokens: int
+    ) -> None:
+        self.seed = seed
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.batch_tokens = batch_tokens
+
+    def __getitem__(self, pool: int) -> list[list[Tokens]]:
+        rng = np.random.default_rng([self.seed, 21, pool])
+        drawn = sorted(
+            (draw_instruction(rng, self.settings, self.tokenizer) for _ in range(POOL)), key=_length
+        )
+        grouped = _group(drawn, self.batch_tokens)
+        return [grouped[number] for number in rng.permutation(len(grouped))]
+
+
+def batches(pools: Pools, start: int, n_workers: int = 0) -> Iterator[tuple[int, list[Tokens]]]:
+    """Endless (next start, batch) pairs, the same however many processes write them.
+
+    A run that saved "next start" goes on with the first pool it has not begun.
     """
-    pool = start
-    while True:
-        rng = np.random.default_rng([seed, 21, pool])
-        drawn = sorted((draw_instruction(rng, settings, tokenizer) for _ in range(POOL)), key=_length)
-        grouped = _group(drawn, batch_tokens)
-        pool += 1
-        for number in rng.permutation(len(grouped)):
-            yield pool, grouped[number]
+    # Tokens pass as they are: they are no tensors yet.
+    loader = DataLoader(
+        pools, batch_size=None, sampler=count(start), num_workers=n_workers, collate_fn=_unchanged
+    )
+    for pool, grouped in enumerate(loader, start=start + 1):
+        for batch in grouped:
+            yield pool, batch
+
+
+def _unchanged(grouped: list[list[Tokens]]) -> list[list[Tokens]]:
+    return grouped
 
 
 def _length(tokens: Tokens) -> int:

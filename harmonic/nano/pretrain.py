@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from harmonic.nano.corpus import CorpusSettings, batches, draw_instruction, texts
+from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.vocabulary import BOS, EOS, PAD, train_vocabulary
 from harmonic.prompt.instructions import IGNORED, Tokens
 from harmonic.prompt.tokens import TextTokenizer
@@ -62,6 +62,10 @@ class PretrainSettings:
     vocabulary_tables: int = 4000
     heldout: int = 96
     save_minutes: float = 5.0
+    workers: int = 1
+    """Processes that write instructions ahead of the training."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """What matrices are multiplied in; weights stay float32. None = bfloat16 where the device is faster at it."""
     model: ModelSettings = field(default_factory=ModelSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
@@ -74,6 +78,7 @@ class Pretraining:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
+        self._is_half = (settings.dtype or fast_dtype(self.device)) == "bfloat16"
         folder.mkdir(parents=True, exist_ok=True)
         self.fast_tokenizer = self._load_vocabulary()
         self.tokenizer_ids: dict[str, int] = self.fast_tokenizer.get_vocab()
@@ -100,9 +105,8 @@ class Pretraining:
         options = self.settings.optimizer
         started = saved = time.monotonic()
         window: list[float] = []
-        stream = batches(
-            self.settings.seed, self.pool, self.settings.corpus, self.tokenizer, options.batch_tokens
-        )
+        pools = Pools(self.settings.seed, self.settings.corpus, self.tokenizer, options.batch_tokens)
+        stream = batches(pools, self.pool, self.settings.workers)
         for self.pool, batch in stream:
             window.append(self._train_step(batch))
             now = time.monotonic()
@@ -163,7 +167,8 @@ class Pretraining:
 
     def _train_step(self, batch: list[Tokens]) -> float:
         ids, labels = self._tensors(batch)
-        logits = self.model(input_ids=ids).logits
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_half):
+            logits = self.model(input_ids=ids).logits
         losses = _token_losses(logits, labels)
         loss = losses.sum() / (labels[:, 1:] != IGNORED).sum()
         loss.backward()
@@ -238,6 +243,15 @@ class Pretraining:
         log.info("%s", json.dumps(line))
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def fast_dtype(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What the device multiplies matrices in fastest, of what training bears. CPUs without instructions for bfloat16
+    emulate it slowly."""
+    if device.type != "cpu":
+        return "bfloat16"
+    has = torch.cpu.get_capabilities()
+    return "bfloat16" if has.get("avx512_bf16") or has.get("amx_bf16") else "float32"
 
 
 def build_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) -> Any:

@@ -50,7 +50,7 @@ TUNING = {
     "shoppers": Tuning("tables/online_shoppers_intention.csv.gz", "Revenue", 400),
     "sick": Tuning("tables/sick.csv.gz", "Class", 400),
     "bike_hour": Tuning("tables/bike_hour.csv.gz", "cnt", 400),
-    "abalone": Tuning("harmonic_splits/abalone_train.csv.gz", "Rings", 100),
+    "abalone": Tuning("harmonic_splits/abalone_train.csv.gz", "Class_number_of_rings", 400),
     "magic": Tuning("mallm_gan_splits/magic_400_train.csv", "gamma (signal), hadron (background)", 320),
 }  # fmt: skip
 _MOST_TEST = 1000

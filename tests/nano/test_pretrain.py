@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from harmonic.model.load import load_model, load_tokenizer
-from harmonic.nano.corpus import CorpusSettings, batches, draw_instruction, texts
+from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.pretrain import ModelSettings, OptimizerSettings, Pretraining, PretrainSettings
 from harmonic.nano.vocabulary import BOS, EOS, train_vocabulary
 from harmonic.prompt.instructions import IGNORED
@@ -64,9 +66,25 @@ def test_an_instruction_of_the_corpus_fits_and_ends(tokenizer: TextTokenizer) ->
 
 
 def test_batches_go_on_with_the_pool_they_are_told(tokenizer: TextTokenizer) -> None:
-    first = batches(0, 0, CORPUS, tokenizer, 2048)
-    after = next(pool_batch for pool_batch in first if pool_batch[0] == 2)
-    assert next(batches(0, 1, CORPUS, tokenizer, 2048)) == after
+    pools = Pools(0, CORPUS, tokenizer, 2048)
+    after = next(pool_batch for pool_batch in batches(pools, 0) if pool_batch[0] == 2)
+    assert next(batches(pools, 1)) == after
+
+
+def test_batches_are_the_same_whoever_writes_them(tokenizer: TextTokenizer) -> None:
+    pools = Pools(0, CORPUS, tokenizer, 2048)
+    alone, helped = (list(islice(batches(pools, 0, n_workers), 12)) for n_workers in (0, 2))
+    assert alone == helped
+
+
+def test_bfloat16_trains_float32_weights(tmp_path: Path) -> None:
+    half = Pretraining(replace(SETTINGS, dtype="bfloat16"), tmp_path / "half")
+    whole = Pretraining(replace(SETTINGS, dtype="float32"), tmp_path / "whole")
+    for pretraining in (half, whole):
+        pretraining.train(minutes=0)
+    assert {weights.dtype for weights in half.model.parameters()} == {torch.float32}
+    moved, expected = (p.model.state_dict()["model.layers.0.mlp.up_proj.weight"] for p in (half, whole))
+    assert 0 < float((moved - expected).abs().max()) < 0.02
 
 
 def test_training_learns_saves_and_goes_on(tmp_path: Path) -> None:
