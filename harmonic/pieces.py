@@ -66,17 +66,18 @@ class Pieces:
     def draw(self, number: int, progress: Progress) -> None:
         """Draws a piece, if it does not stand yet."""
         first, stop = self._bounds(number)
-        if not self._path(number).exists():
-            before = progress.done
-            drawn = self.synthesizer.draw(
-                first,
-                stop,
-                seed=self.settings.seed,
-                settings=self.settings,
-                earlier=self._earlier,
-                progress=lambda rows: progress.reach(before + min(rows, stop - first)),
-            )
-            files.write_json(self._path(number), _to_json(drawn))
+        if self._path(number).exists():
+            return progress.skip(stop - first)
+        before = progress.done
+        drawn = self.synthesizer.draw(
+            first,
+            stop,
+            seed=self.settings.seed,
+            settings=self.settings,
+            earlier=self._earlier,
+            progress=lambda rows: progress.reach(before + min(rows, stop - first)),
+        )
+        files.write_json(self._path(number), _to_json(drawn))
         progress.advance(stop - first)
 
     def wait(self) -> None:

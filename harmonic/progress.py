@@ -23,7 +23,7 @@ class Progress:
         self._started = self._told = time.monotonic()
         self._is_terminal = enabled and sys.stderr.isatty()
         self._enabled = enabled
-        self._settled = 0
+        self._settled = self._found = 0
         self._bar = tqdm(total=total, unit=f" {unit}", disable=not self._is_terminal, smoothing=0.1)
 
     def __enter__(self) -> Progress:
@@ -42,7 +42,7 @@ class Progress:
         now = time.monotonic()
         if self._enabled and not self._is_terminal and now - self._told >= EVERY_SECONDS:
             self._told = now
-            rate = done / (now - self._started)
+            rate = (done - self._found) / (now - self._started)
             left = (self.total - done) / rate if rate else float("inf")
             log.info("%d of %d %s, %.1f a second, about %.0f s left", done, self.total, self.unit, rate, left)
 
@@ -50,3 +50,10 @@ class Progress:
         """Settles `amount` more units: `reach` counted within them, this adds them up."""
         self._settled += amount
         self.reach(self._settled)
+
+    def skip(self, amount: int) -> None:
+        """Settles `amount` units that stood before: they are done, and took no time."""
+        self._found += amount
+        if self._is_terminal:
+            self._bar.initial += amount
+        self.advance(amount)

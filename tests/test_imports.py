@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 STDLIB_ONLY = {"errors", "settings", "files", "config", "run"}
 GROUND = STDLIB_ONLY | {"progress"}
-_TO_DECODE = GROUND | {"table", "prompt", "nano", "model"}
+_TO_DECODE = GROUND | {"precision", "table", "prompt", "nano", "model"}
 MAY_USE: dict[str, set[str]] = {
     "": set(),  # the public names: they load on first use
     "errors": set(),
@@ -22,12 +22,13 @@ MAY_USE: dict[str, set[str]] = {
     "config": {"errors", "settings"},
     "run": {"errors", "files", "config"},
     "progress": set(),
+    "precision": set(),
     "table": GROUND,
     "baselines": GROUND | {"table"},
     "evaluation": GROUND | {"table", "baselines"},
     "prompt": GROUND | {"table"},
-    "nano": GROUND | {"table", "prompt"},
-    "model": GROUND | {"table", "prompt", "nano"},
+    "nano": GROUND | {"precision", "table", "prompt"},
+    "model": GROUND | {"precision", "table", "prompt", "nano"},
     "decode": _TO_DECODE,
     "conditional": _TO_DECODE | {"decode"},
     "imputation": _TO_DECODE | {"decode", "conditional"},
@@ -44,7 +45,7 @@ MAY_USE: dict[str, set[str]] = {
 MAY_ALSO_USE = {"evaluation.llm": {"prompt", "nano", "model"}}
 
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "safetensors"}
-ROOMS_OF_TORCH = ("model", "decode", "nano", "evaluation.llm")
+ROOMS_OF_TORCH = ("precision", "model", "decode", "nano", "evaluation.llm")
 
 
 def _module(path: Path, package: Path = PACKAGE) -> str:

@@ -31,3 +31,15 @@ def test_pieces_add_up_and_a_quiet_one_says_nothing(caplog: pytest.LogCaptureFix
         shown.advance(6)
     assert shown.done == 10
     assert not caplog.records
+
+
+def test_what_stood_before_is_no_part_of_the_rate(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 40))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    caplog.set_level(logging.INFO, logger="harmonic")
+    with Progress("rows", 1000) as shown:
+        shown.skip(900)
+        shown.advance(40)
+    assert caplog.records[-1].message == "940 of 1000 rows, 0.5 a second, about 120 s left"

@@ -23,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.vocabulary import BOS, EOS, PAD, train_vocabulary
+from harmonic.precision import fast_dtype
 from harmonic.prompt.instructions import IGNORED, Tokens
 from harmonic.prompt.tokens import TextTokenizer
 
@@ -243,15 +244,6 @@ class Pretraining:
         log.info("%s", json.dumps(line))
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def fast_dtype(device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What the device multiplies matrices in fastest, of what training bears. CPUs without instructions for bfloat16
-    emulate it slowly."""
-    if device.type != "cpu":
-        return "bfloat16"
-    has = torch.cpu.get_capabilities()
-    return "bfloat16" if has.get("avx512_bf16") or has.get("amx_bf16") else "float32"
 
 
 def build_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) -> Any:
