@@ -11,81 +11,27 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from harmonic.baselines import (
-    ClassConditionalMarginals,
-    GaussianCopula,
-    IndependentMarginals,
-    ResampledRows,
-    Smote,
-)
 from harmonic.errors import HarmonicError
-from harmonic.evaluation.attacks import Tables
-from harmonic.evaluation.codes import Codebook, Codes
 from harmonic.evaluation.echoes import PromptEcho
-from harmonic.evaluation.fidelity import Fidelity, measure_fidelity
 from harmonic.evaluation.figures import Figure, Progress
 from harmonic.evaluation.networks import Network
-from harmonic.evaluation.privacy import NO_PROMPTS, Privacy, measure_privacy
+from harmonic.evaluation.parts import Bench, Suite
+from harmonic.evaluation.privacy import NO_PROMPTS
 from harmonic.evaluation.protocols import ProtocolScore, check_xgboost, harmonic_mle, mallm_gan_best_of_four
 from harmonic.evaluation.report import Report, Sizes
-from harmonic.evaluation.rivals import Rival, measure_rivals
 from harmonic.evaluation.roles import assign_roles
 from harmonic.evaluation.truth import NetworkDistance, distance_of_probabilities, measure_network
-from harmonic.evaluation.utility import Extent, Utility, measure_utility
-from harmonic.evaluation.validity import Validity, measure_validity
+from harmonic.evaluation.utility import Extent
 from harmonic.table.schema import Schema
 
 log = logging.getLogger(__name__)
-
-STREAM_SUBSAMPLE = 501
-
-
-SOURCES = ("synthetic", "real", "resampled", "smote", "copula", "class_conditional", "independent")
-"""What models are trained on, in the order of the report."""
-
-Baseline = ResampledRows | Smote | GaussianCopula | ClassConditionalMarginals | IndependentMarginals
-
-
-@dataclass(frozen=True)
-class Suite:
-    """How much work a report is. Larger tables are cut to these row counts at random, and the report says
-    so."""
-
-    max_rows: int
-    """Rows of any table in shapes, trends and utility."""
-    c2st_rows: int
-    """Rows a side in the two-sample test."""
-    c2st_repeats: int
-    attack_rows: int
-    """Rows that look for their nearest neighbour: members, controls, synthetic rows each."""
-    attack_base: int
-    """Published rows they look among."""
-    bootstrap: int
-    extent: Extent
-    """What of the costly utility is measured."""
-    protocols: bool = False
-    """Whether the papers' own protocols are run, too (grid searches, XGBoost)."""
-    n_jobs: int = 2
-    """Threads of the random forests; all else keeps to one."""
-
-
-class Parts(TypedDict):
-    """What is measured."""
-
-    validity: Validity
-    fidelity: Fidelity
-    rivals: tuple[Rival, ...]
-    utility: Utility
-    privacy: Privacy
-
 
 THOROUGH = Extent(n_targets=30, n_points=6, n_subsets=3, augments=True)
 
@@ -159,9 +105,11 @@ def evaluate(
     with threadpool_limits(1):
         law = _law(frames, network, generator, seed, say)
         drawn = holdout if twins is None else pd.concat([holdout, twins], ignore_index=True)
-        parts = _measure(
-            frames, drawn, roles.is_natural, schema, law, rejects, prompts or NO_PROMPTS, seed, sizes, say
-        )
+        bench = Bench(frames, drawn, roles.is_natural, schema, sizes, seed, say)
+        validity = bench.validity(rejects)
+        fidelity = replace(bench.fidelity(), network=law)
+        rivals, utility = bench.rivals(), bench.utility()
+        privacy = bench.privacy(rejects, prompts or NO_PROMPTS)
         protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
@@ -169,90 +117,24 @@ def evaluate(
         seed=seed,
         sizes=Sizes(len(real), len(synthetic), len(frames["holdout"]), len(schema.columns)),
         roles=roles,
-        **parts,
+        validity=validity,
+        fidelity=fidelity,
+        rivals=rivals,
+        utility=utility,
+        privacy=privacy,
         protocols=protocols,
         notes=(
             *roles.warnings,
             *roles.notes,
             *_column_notes(schema),
             *_size_notes(frames, sizes),
-            *parts["privacy"].notes,
+            *privacy.notes,
         ),
         decisions=schema.decisions,
         settings=dict(settings or {}),
         draws=dict(draws or {}),
         training=tuple(dict(entry) for entry in training or ()),
     )
-
-
-def _measure(
-    frames: Mapping[str, pd.DataFrame],
-    drawn: pd.DataFrame,
-    is_natural: bool,
-    schema: Schema,
-    law: NetworkDistance | None,
-    rejects: Mapping[str, int],
-    prompts: PromptEcho,
-    seed: int,
-    sizes: Suite,
-    say: Progress,
-) -> Parts:
-    """The four parts of the report; `drawn`: the holdout with the rows that training rows equal."""
-    say("validity: rows, twins and gaps")
-    codebook = Codebook(schema, [*frames.values(), drawn])
-    whole, baselines = _code(codebook, frames, schema, sizes, seed)
-    validity = measure_validity(frames, whole, schema, rejects, seed)
-    generator = np.random.default_rng([seed, STREAM_SUBSAMPLE])
-    cut = {name: table.head(sizes.max_rows, generator) for name, table in whole.items()} | baselines
-    fidelity = measure_fidelity(
-        cut,
-        seed=seed,
-        c2st_rows=sizes.c2st_rows,
-        c2st_repeats=sizes.c2st_repeats,
-        progress=say,
-    )
-    sources = {name: cut[name] for name in SOURCES if name in cut}
-    rivals = measure_rivals(
-        {name: table for name, table in sources.items() if name in baselines and name != "independent"},
-        cut["holdout"],
-        seed=seed,
-        c2st_rows=sizes.c2st_rows,
-        progress=say,
-    )
-    utility = measure_utility(
-        sources,
-        cut["holdout"],
-        schema,
-        seed=seed,
-        n_draws=sizes.bootstrap,
-        n_jobs=sizes.n_jobs,
-        progress=say,
-        extent=sizes.extent,
-    )
-    coded = codebook.encode(drawn)
-    privacy = measure_privacy(
-        Tables(
-            **{name: whole[name] for name in ("real", "synthetic")},
-            holdout=coded if is_natural else whole["holdout"],
-            drawn=coded,
-            independent=baselines["independent"],
-            resampled=baselines["resampled"],
-            reference=whole.get("reference"),
-        ),
-        n_rejected_copies=sum(n for reason, n in rejects.items() if reason.startswith("copy")),
-        seed=seed,
-        max_rows=sizes.attack_rows,
-        max_base=sizes.attack_base,
-        progress=say,
-        prompts=prompts,
-    )
-    return {
-        "validity": validity,
-        "fidelity": replace(fidelity, network=law),
-        "rivals": rivals,
-        "utility": utility,
-        "privacy": privacy,
-    }
 
 
 def _generator_figure(network: Network | None, log_probabilities: ArrayLike | None) -> Figure | None:
@@ -314,26 +196,6 @@ def _rejects(draws: Mapping[str, Any] | None) -> dict[str, int]:
                 f"Draws: rejects[{reason!r}] is {count!r}, expected a whole number of rows. Pass the sampler's counts."
             )
     return {str(reason): int(count) for reason, count in rejects.items()}
-
-
-def _code(
-    codebook: Codebook, frames: Mapping[str, pd.DataFrame], schema: Schema, sizes: Suite, seed: int
-) -> tuple[dict[str, Codes], dict[str, Codes]]:
-    """All tables in one codebook, and the baselines: as many rows as the synthetic table shows."""
-    n_rows = min(len(frames["synthetic"]), sizes.max_rows)
-    generators: dict[str, Baseline] = {
-        "resampled": ResampledRows(),
-        "smote": Smote(),
-        "copula": GaussianCopula(),
-        "independent": IndependentMarginals(),
-    }
-    if schema.target is not None:
-        generators["class_conditional"] = ClassConditionalMarginals()
-    baselines = {
-        name: codebook.encode(generator.fit(frames["real"], schema).sample(n_rows, seed))
-        for name, generator in generators.items()
-    }
-    return {name: codebook.encode(frame) for name, frame in frames.items()}, baselines
 
 
 def _column_notes(schema: Schema) -> list[str]:
