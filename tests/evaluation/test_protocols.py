@@ -176,6 +176,14 @@ def test_the_published_grids_run_on_real_rows(data_dir: Path) -> None:
         part: pd.read_csv(data_dir / f"harmonic_splits/diabetes_{part}.csv.gz") for part in ("train", "test")
     }
     schema = infer_schema(parts["train"], target="Outcome")
-    made = ClassConditionalMarginals().fit(parts["train"], schema).sample(491)
-    found = harmonic_mle(real=parts["train"], synthetic=made, holdout=parts["test"], schema=schema)
-    assert found.real.headline.value == pytest.approx(0.785, abs=0.04)
+    shuffled = parts["train"]["Outcome"].sample(frac=1.0, random_state=0).to_numpy()
+    found = harmonic_mle(
+        real=parts["train"],
+        synthetic=parts["train"].assign(Outcome=shuffled),
+        holdout=parts["test"],
+        schema=schema,
+    )
+    # The published figures mix metrics, so none of them is a target: signal and none must be told apart.
+    real, synthetic = found.real.headline, found.synthetic.headline
+    assert real.value is not None and synthetic.value is not None
+    assert synthetic.value < 0.6 < real.value
