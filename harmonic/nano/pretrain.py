@@ -35,24 +35,24 @@ ROW_BUCKETS = (1, 4, 16, 64)
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     vocab_size: int = 2048
-    hidden_size: int = 160
-    num_hidden_layers: int = 6
-    num_attention_heads: int = 5
-    num_key_value_heads: int = 5
-    intermediate_size: int = 512
+    hidden_size: int = 256
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 1
+    intermediate_size: int = 640
     max_position_embeddings: int = 2048
     rope_theta: float = 10000.0
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSettings:
-    total_tokens: int = 18_000_000
-    batch_tokens: int = 8192
+    total_tokens: int = 60_000_000
+    batch_tokens: int = 6144
     matrix_lr: float = 4e-3
     vector_lr: float = 4e-3
     weight_decay: float = 0.02
     warmup_steps: int = 60
-    decay_share: float = 0.35
+    decay_share: float = 0.25
     """The last part of the budget, over which the rate falls linearly to zero."""
     max_grad_norm: float = 1.0
 
