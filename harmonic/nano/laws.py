@@ -316,7 +316,7 @@ def _partly_rounded(rng: Generator, signal: Array, law: Law) -> Law:
 
 def _ragged(rng: Generator, signal: Array, law: Law) -> Law:
     """Every cell has its own number of decimal places, some more than the law gave."""
-    most = min(8, law.decimals + int(rng.integers(1, 4)))
+    most = max(law.decimals, min(8, law.decimals + int(rng.integers(1, 4))))
     finer = law.values + (rng.random(len(law.values)) - 0.5) * 10.0**-law.decimals
     unit = 10.0 ** -rng.integers(law.decimals, most + 1, len(law.values))
     return law._replace(values=rounded(np.round(finer / unit) * unit, most), decimals=most)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, rankdata
 
 from harmonic.errors import HarmonicError
+from harmonic.nano.laws import QUIRKS, Law
 from harmonic.nano.prior import PriorSettings, sample_causal_table, sample_table
 from harmonic.nano.words import CATEGORIES
 from harmonic.table.schema import MODELLED, Column, Row, Schema
@@ -281,3 +282,13 @@ def test_columns_depend_on_their_parents_more_than_on_others() -> None:
                 if depends is not None:
                     (near if i in parents[j] or j in parents[i] else far).append(depends)
     assert np.mean(near) > np.mean(far) + 0.2
+
+
+@pytest.mark.parametrize("decimals", range(10))
+def test_every_quirk_takes_a_law_of_any_number_of_decimals(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    signal = rng.standard_normal(64)
+    law = Law(np.round(signal, decimals), decimals, "measure")
+    for quirk in QUIRKS:
+        for _ in range(20):
+            assert np.isfinite(quirk(rng, signal, law).values).all()
