@@ -142,16 +142,17 @@ class Drawer:
     def pace(
         self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
     ) -> dict[str, float | None]:
-        """How fast rows came, seconds > 0: occupancy (share of slots busy), rows and tokens a second, share of the
+        """How fast rows came, 0 where nothing was drawn: occupancy (share of slots busy), rows and tokens a second, share of the
         device's physical limit of decoded tokens, None where the device is not known."""
         busy = usage.occupied / usage.steps if usage.steps else 0.0
         limit = limit_of(self.loaded.model, device_name(self.loaded.device))
-        decoded = (usage.row_tokens + usage.rejected_tokens) / seconds
+        each_second = 1.0 / seconds if seconds else 0.0
+        decoded = (usage.row_tokens + usage.rejected_tokens) * each_second
         return {
             "mean_busy_slots": busy,
             "occupancy": busy / self.slots(settings),
-            "rows_per_second": n_rows / seconds,
-            "tokens_per_second": usage.tokens / seconds,
+            "rows_per_second": n_rows * each_second,
+            "tokens_per_second": usage.tokens * each_second,
             "share_of_physical_limit": decoded / limit.tokens_per_second(busy) if limit and busy else None,
         }
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import shutil
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,16 +111,14 @@ def sample(
         _check_sample(run, name, settings)
         return done
     pieces = Pieces(run.path(f"{name}.parts"), synthesizer, settings)
-    started = time.monotonic()
     with Progress("rows", settings.rows, enabled=processes.is_main) as progress:
         for number in range(processes.rank, pieces.count, processes.count):
             pieces.draw(number, progress)
         if not processes.is_main:
             return done
         pieces.wait()
-    seconds = time.monotonic() - started
     with files.atomic_file(done) as temporary:
-        facts = _facts(settings, synthesizer, pieces.join(temporary), seconds)
+        facts = _facts(settings, synthesizer, pieces.join(temporary), processes.count)
         # The CSV says that all is done, so it appears last.
         run.write_json(f"{name}.json", facts)
         write_shown(run, name, synthesizer, settings)
@@ -245,9 +242,11 @@ def _training(run: Run) -> list[dict[str, Any]]:
     return entries + [{"step": step, "eval_loss": loss} for step, loss in last["val_losses"]]
 
 
-def _facts(settings: SampleSection, synthesizer: Harmonic, joined: Joined, seconds: float) -> dict[str, Any]:
-    """What a draw has taken, and what the mask has cost it."""
-    usage = joined.usage
+def _facts(
+    settings: SampleSection, synthesizer: Harmonic, joined: Joined, n_processes: int
+) -> dict[str, Any]:
+    """What a draw has taken, and what the mask has cost it; processes draw side by side."""
+    usage, seconds = joined.usage, joined.seconds / n_processes
     return {
         "settings": plain(settings),
         "rows": joined.n_rows,

@@ -40,8 +40,11 @@ class Joined:
     """At most as many as an audit asks for."""
     rejects: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    """Of drawing, all pieces one after another, those drawn before a kill too."""
 
-    def add(self, drawn: Drawn) -> None:
+    def add(self, drawn: Drawn, seconds: float) -> None:
+        self.seconds += seconds
         self.n_rows += len(drawn.rows)
         self.first_rows += drawn.rows[: AUDIT_ROWS - len(self.first_rows)]
         self.rejects.update(drawn.rejects)
@@ -68,7 +71,7 @@ class Pieces:
         first, stop = self._bounds(number)
         if self._path(number).exists():
             return progress.skip(stop - first)
-        before = progress.done
+        before, started = progress.done, time.monotonic()
         drawn = self.synthesizer.draw(
             first,
             stop,
@@ -77,7 +80,8 @@ class Pieces:
             earlier=self._earlier,
             progress=lambda rows: progress.reach(before + min(rows, stop - first)),
         )
-        files.write_json(self._path(number), _to_json(drawn))
+        seconds = time.monotonic() - started
+        files.write_json(self._path(number), {**_to_json(drawn), "seconds": seconds})
         progress.advance(stop - first)
 
     def wait(self) -> None:
@@ -91,10 +95,11 @@ class Pieces:
         with path.open("w", encoding="utf-8", newline="") as out:
             out.write(to_csv_text(from_rows([], schema), schema))
             for number in range(self.count):
-                drawn = _from_json(files.read_json(self._path(number)))
+                piece = files.read_json(self._path(number))
+                drawn = _from_json(piece)
                 table = from_rows(drawn.rows, schema, seed=self.settings.seed, first_row=joined.n_rows)
                 out.write(to_csv_text(table, schema, header=False))
-                joined.add(drawn)
+                joined.add(drawn, piece["seconds"])
         return joined
 
     def _earlier(self, first: int, stop: int) -> list[Row]:

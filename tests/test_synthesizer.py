@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from harmonic import Harmonic, journey, pieces, read_table, split_table
 from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
 from harmonic.errors import HarmonicError
+from harmonic.progress import Progress
 from harmonic.run import Run
 from harmonic.table.cells import validate
 from harmonic.table.schema import Schema
@@ -62,6 +64,23 @@ def test_a_sample_joined_from_pieces_is_the_one_drawn_at_once(
     assert joined.read_text() == to_csv_text(fitted.sample(20, seed=5), fitted.schema_)
     assert facts["rows"] == facts["audit_rows"] == 20
     assert not list(joined.parent.glob("*.parts"))
+
+
+def test_the_seconds_of_a_sample_are_those_of_its_pieces_whoever_drew_them(
+    fitted: Harmonic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 8)
+    settings = SampleSection(rows=20, seed=6)
+    with Run.open(tmp_path / "run", {}) as run:
+        begun = pieces.Pieces(run.path("samples/seed-6.parts"), fitted, settings)
+        with Progress("rows", 20, enabled=False) as progress:
+            begun.draw(0, progress)
+        before = begun.folder / "000000.json"
+        before.write_text(json.dumps({**json.loads(before.read_text()), "seconds": 1000.0}))
+        journey.sample(run, fitted, settings)
+        facts = run.read_json("samples/seed-6.json")
+    assert 1000 < facts["seconds"] < 1100
+    assert facts["rows_per_second"] == pytest.approx(20 / facts["seconds"], rel=1e-3)
 
 
 def test_a_sample_without_rows_has_a_header(fitted: Harmonic, tmp_path: Path) -> None:
