@@ -142,8 +142,8 @@ class Drawer:
     def pace(
         self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
     ) -> dict[str, float | None]:
-        """How fast rows came, 0 where nothing was drawn: occupancy (share of slots busy), rows and tokens a second, share of the
-        device's physical limit of decoded tokens, None where the device is not known."""
+        """How fast rows came, 0 where nothing was drawn: occupancy (share of slots busy), rows and tokens a second,
+        share of the device's physical limit of decoded tokens, None where the device is not known."""
         busy = usage.occupied / usage.steps if usage.steps else 0.0
         limit = limit_of(self.loaded.model, device_name(self.loaded.device))
         each_second = 1.0 / seconds if seconds else 0.0
