@@ -21,7 +21,13 @@ from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.visits import RepeatedVisits, VisitSet
 from harmonic.prompt.instructions import IGNORED, Tokens
 
-SETTINGS = {"learning_rate": 1e-2, "per_device_train_batch_size": 4, "lr_scheduler_type": "cosine"}
+SETTINGS = {
+    "learning_rate": 1e-2,
+    "per_device_train_batch_size": 4,
+    "lr_scheduler_type": "cosine",
+    "bf16": False,
+}
+"""In float32, where equal sums are equal numbers."""
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 STEPS = BudgetSection(steps=6)
 Make = Callable[..., RepeatedVisits]
@@ -56,6 +62,19 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 def train(base: str, visits: Any, out: Path, **options: Any) -> FinetuneResult:
     options = {"train_settings": SETTINGS, "budget": STEPS, "progress": False, **options}
     return finetune(load_model(base), visits, out=out, **options)
+
+
+@pytest.mark.parametrize("fast", ["bfloat16", "float32"])
+def test_a_cpu_trains_in_what_it_is_fast_at_unless_the_run_file_says(
+    base: str, visits: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
+) -> None:
+    monkeypatch.setattr("harmonic.model.finetune.fast_dtype", lambda device: fast)
+    made = visits(load_model(base).tokenizer)
+    own = {key: value for key, value in SETTINGS.items() if key != "bf16"}
+    whole = train(base, made, tmp_path / "whole").train_losses
+    found = train(base, made, tmp_path / "own", train_settings=own).train_losses
+    assert (found == whole) == (fast == "float32")
+    assert np.allclose(found, whole, atol=1e-2)
 
 
 def test_lora_trains_and_the_loss_falls(base: str, visits: Make, tmp_path: Path) -> None:
