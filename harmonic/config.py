@@ -153,8 +153,7 @@ DEFAULT_BUDGET = BudgetSection(most_tokens=700_000)
 """What two processor cores train nano on in some six minutes."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
-    "per_device_train_batch_size": 1,
-    "gradient_accumulation_steps": 4,
+    "per_device_train_batch_size": 4,
     "num_train_epochs": 15,
     "max_steps": 300,
     "lr_scheduler_type": "cosine",
