@@ -150,7 +150,7 @@ class BudgetSection:
 
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=700_000)
-"""What two processor cores train nano on in some six minutes."""
+"""What two processor cores train nano on in three to five minutes."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
     "per_device_train_batch_size": 4,

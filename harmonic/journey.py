@@ -66,7 +66,7 @@ def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Pa
 def train(run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()) -> Harmonic:
     """The fitted synthesizer of this run: trained here, or loaded if the adapter already stands."""
     schema, parts = prepare(run, config, write=processes.is_main)
-    synthesizer = _synthesizer(config)
+    synthesizer = build_synthesizer(config)
     if run.has("adapter"):
         return synthesizer.load(parts.train, schema, run.path("adapter"))
     synthesizer.fit(parts.train, schema, val=parts.val, out=run.folder, resume=resume)
@@ -78,7 +78,7 @@ def train(run: Run, config: Config, *, resume: bool = False, processes: Processe
 def preflight(config: Config) -> str:
     """What training this config would cost, in words; nothing is written."""
     read_schema, parts = _read_parts(config)
-    return str(_synthesizer(config).preflight(parts.train, read_schema))
+    return str(build_synthesizer(config).preflight(parts.train, read_schema))
 
 
 def load(run: Run, config: Config) -> Harmonic:
@@ -88,7 +88,7 @@ def load(run: Run, config: Config) -> Harmonic:
             f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py."
         )
     schema, parts = prepare(run, config, write=False)
-    return _synthesizer(config).load(parts.train, schema, run.path("adapter"))
+    return build_synthesizer(config).load(parts.train, schema, run.path("adapter"))
 
 
 def sample(
@@ -198,7 +198,8 @@ def _policy(config: Config) -> Policy:
     return Policy(**asdict(config.policy))
 
 
-def _synthesizer(config: Config) -> Harmonic:
+def build_synthesizer(config: Config) -> Harmonic:
+    """The synthesizer that a run describes, unfitted."""
     return Harmonic(
         config.model.base,
         model=config.model,

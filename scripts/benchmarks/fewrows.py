@@ -22,7 +22,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rivals import PUBLISHED, TABLES, read_split
-from harmonic import Harmonic, read_table, split_table
+from harmonic import journey, read_table, split_table
 from harmonic.config import Config, config_from_dict
 from harmonic.evaluation.yardstick import Yardstick, measure_yardstick
 from harmonic.settings import apply_overrides
@@ -76,12 +76,17 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
         found = []
         for seed in range(arguments.seeds):
             place = Path(arguments.out) / "fewrows" / f"{name}-s{seed}.json"
-            if not place.exists():
+            if not _stands(place, arguments.set):
                 figures = _measured(_split(arguments.data_dir, name, seed), arguments.set, seed)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(json.dumps({"set": arguments.set, **figures}, indent=2) + "\n")
             found.append(json.loads(place.read_text()))
         yield {"table": name, "seeds": len(found), **_means(found), **_asked(name)}
+
+
+def _stands(place: Path, overrides: Sequence[str]) -> bool:
+    """Whether the figures of these settings are there; those of others are measured anew."""
+    return place.exists() and json.loads(place.read_text())["set"] == list(overrides)
 
 
 def _split(data_dir: Path, name: str, seed: int) -> Split:
@@ -108,7 +113,9 @@ def read_tuning(data_dir: Path, name: str) -> pd.DataFrame:
 def _measured(split: Split, overrides: Sequence[str], seed: int) -> dict[str, float | None]:
     """Fits, draws, judges."""
     started = time.monotonic()
-    made, fitted = _draw(split.train, str(split.schema.target), _config(overrides), seed)
+    made, fitted = _draw(
+        split.train, str(split.schema.target), _config([*overrides, f"run.seed={seed}"]), seed
+    )
     seconds = time.monotonic() - started
     with threadpool_limits(1):
         found = _yardstick(split, made, seed)
@@ -124,15 +131,7 @@ def _draw(train: pd.DataFrame, target: str, config: Config, seed: int) -> tuple[
     started = time.monotonic()
     schema = infer_schema(train, target=target)
     parts = split_roles(train, schema, seed=seed, test=0.0, val=config.split.val)
-    model = Harmonic(
-        config.model.base,
-        model=config.model,
-        prompt=config.prompt,
-        budget=config.budget,
-        train=config.train,
-        lora=config.lora,
-        seed=seed,
-    )
+    model = journey.build_synthesizer(config)
     with tempfile.TemporaryDirectory() as folder:
         model.fit(parts.train, schema, val=parts.val if len(parts.val) else None, out=Path(folder))
         fitted = time.monotonic() - started
