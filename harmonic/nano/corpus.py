@@ -7,7 +7,7 @@ many rows as its length allows, every row with loss, so that the model learns to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from harmonic.nano.prior import sample_table
+from harmonic.nano.edits import draw_edits
+from harmonic.nano.prior import sample_causal_table, sample_table
+from harmonic.prompt.contexts import ContextLaw, fixed_order
 from harmonic.prompt.instructions import Instruction, Tokens, tokenize, write_instruction
+from harmonic.prompt.notes import graph_note
 from harmonic.prompt.rows import Codec, codec_for
 from harmonic.prompt.tokens import TextTokenizer
+from harmonic.table.graph import CausalGraph
 from harmonic.table.schema import Row, Schema
 
 POOL = 64
@@ -34,10 +38,15 @@ class CorpusSettings:
     long_tokens: int = 2040
     long_share: float = 0.06
     json_share: float = 0.1
-    shuffled_share: float = 0.25
+    edits_share: float = 0.03
+    """How often a graph is to be mended; the other shares are those of rows to be written."""
+    causes_share: float = 0.12
+    """How often the causes are named, and parents stand first; the next two are shares of the rest."""
+    shuffled_share: float = 0.2
+    target_first_share: float = 0.4
     related_share: float = 0.25
     examples_share: float = 0.5
-    max_examples: int = 16
+    max_examples: int = 64
     max_rows: int = 160
     untitled_share: float = 0.3
     """How often the target line is left out."""
@@ -46,10 +55,8 @@ class CorpusSettings:
 def draw_instruction(rng: np.random.Generator, settings: CorpusSettings, tokenizer: TextTokenizer) -> Tokens:
     """One instruction over a new table, at most long_tokens long."""
     for _ in range(100):
-        limit = _draw_limit(rng, settings)
-        schema, rows = sample_table(rng, n_rows=settings.max_rows)
-        tokens = _fill(rng, settings, tokenizer, schema, rows, limit)
-        if tokens is not None:
+        tokens = _draw(rng, settings, tokenizer)
+        if tokens is not None and len(tokens.input_ids) <= settings.long_tokens:
             return tokens
     raise RuntimeError(
         f"A hundred tables did not fit {settings.max_tokens} tokens. Raise max_tokens of the corpus."
@@ -124,37 +131,69 @@ def _draw_limit(rng: np.random.Generator, settings: CorpusSettings) -> int:
     return int(np.exp(rng.uniform(low, high)))
 
 
-def _fill(
+def _draw(rng: np.random.Generator, settings: CorpusSettings, tokenizer: TextTokenizer) -> Tokens | None:
+    """An instruction over a new table; None where it cannot be written or too few of its rows would fit."""
+    codec_name = "json" if rng.random() < settings.json_share else "compact"
+    wants_edits = rng.random() < settings.edits_share
+    schema, rows, parents = sample_causal_table(rng, n_rows=1 if wants_edits else settings.max_rows)
+    graph = CausalGraph(tuple(column.label for column in schema.modelled), parents)
+    instruction = (
+        draw_edits(rng, graph, codec_name)
+        if wants_edits
+        else _rows_wanted(rng, settings, tokenizer, codec_for(codec_name, schema), rows, graph)
+    )
+    return None if instruction is None else tokenize(instruction, tokenizer, "every")
+
+
+def _rows_wanted(
     rng: np.random.Generator,
     settings: CorpusSettings,
     tokenizer: TextTokenizer,
-    schema: Schema,
+    codec: Codec,
     rows: list[Row],
-    limit: int,
-) -> Tokens | None:
-    """As many rows as fit `limit`; None if fewer than two do."""
-    codec = codec_for("json" if rng.random() < settings.json_share else "compact", schema)
+    graph: CausalGraph,
+) -> Instruction | None:
+    """As many rows as fit a length drawn; None if fewer than two do."""
+    note, order = "", graph.order
+    if rng.random() < settings.causes_share:
+        note = graph_note(codec, graph)
+    else:
+        order = _draw_order(rng, settings, codec)
     if rng.random() < settings.untitled_share:
-        codec.schema = Schema(schema.columns, None, schema.title)
-    columns = np.arange(len(codec.columns))
-    order = (rng.permutation(columns) if rng.random() < settings.shuffled_share else columns).tolist()
+        codec.schema = Schema(codec.schema.columns, None, codec.schema.title)
     if rng.random() < settings.related_share:
         rows = _related(rng, rows)
-    n_rows = _n_fitting(codec, tokenizer, rows, order, limit)
+    n_rows = _n_fitting(codec, tokenizer, rows, order, _draw_limit(rng, settings), note)
     if n_rows < 2:
         return None
-    n_examples = (
-        int(rng.integers(1, settings.max_examples + 1)) if rng.random() < settings.examples_share else 0
+    n_examples = _draw_examples(rng, settings, n_rows - 1)
+    return write_instruction(
+        codec, rows[:n_examples], n_rows - n_examples, order, rows[n_examples:n_rows], note
     )
-    n_examples = min(n_examples, n_rows - 1)
-    instruction = write_instruction(
-        codec, rows[:n_examples], n_rows - n_examples, order, rows[n_examples:n_rows]
-    )
-    return tokenize(instruction, tokenizer, "every")
 
 
-def _n_fitting(codec: Codec, tokenizer: TextTokenizer, rows: list[Row], order: list[int], limit: int) -> int:
-    empty: Instruction = write_instruction(codec, rows[:1], len(rows), order)
+def _draw_order(rng: np.random.Generator, settings: CorpusSettings, codec: Codec) -> tuple[int, ...]:
+    """The table's own order, a random one, or the target before the others."""
+    n_columns, drawn = len(codec.columns), rng.random()
+    if drawn < settings.shuffled_share:
+        return tuple(rng.permutation(n_columns).tolist())
+    names = [column.name for column in codec.columns]
+    is_first = codec.schema.target in names and drawn < settings.shuffled_share + settings.target_first_share
+    law = ContextLaw(order="target_first" if is_first else "fixed")
+    return fixed_order(law, n_columns, names.index(codec.schema.target) if is_first else None)
+
+
+def _draw_examples(rng: np.random.Generator, settings: CorpusSettings, most: int) -> int:
+    """Often none, else few more often than many."""
+    if rng.random() >= settings.examples_share:
+        return 0
+    return min(most, int(np.exp(rng.uniform(0.0, np.log(settings.max_examples + 1)))))
+
+
+def _n_fitting(
+    codec: Codec, tokenizer: TextTokenizer, rows: list[Row], order: Sequence[int], limit: int, note: str
+) -> int:
+    empty: Instruction = write_instruction(codec, rows[:1], len(rows), order, note=note)
     room = limit - sum(map(len, tokenizer.encode_prompt((empty.opening, empty.request)))) - 1
     lengths = [len(ids) for ids in tokenizer.encode_batch([codec.encode_row(row, order) for row in rows])]
     return int(np.searchsorted(np.cumsum(lengths), room, side="right"))

@@ -50,18 +50,24 @@ class Tokens(NamedTuple):
 
 
 def write_instruction(
-    codec: Codec, examples: Sequence[Row], n_rows: int, order: Sequence[int], rows: Sequence[Row] = ()
+    codec: Codec,
+    examples: Sequence[Row],
+    n_rows: int,
+    order: Sequence[int],
+    rows: Sequence[Row] = (),
+    note: str = "",
 ) -> Instruction:
     """The instruction that shows `examples` and asks for `n_rows` rows, columns in `order`.
 
-    `rows` are the answer, in training; in sampling there is none yet, and the prompt is the same.
+    `rows` are the answer, in training; in sampling there is none yet, and the prompt is the same. `note` stands after
+    the columns (prompt.notes); each of its lines ends.
     """
     shown = tuple(codec.encode_row(row, order) for row in examples)
     answer = tuple(codec.encode_row(row, order) for row in rows)
     if codec.name == "paper":
-        return _paper_instruction(codec, shown, answer)
+        return _paper_instruction(codec, shown, answer, note)
     target = f"Target: {codec.schema.target}\n" if codec.schema.target is not None else ""
-    opening = f"{codec.schema.title}, {len(order)} columns:\n{codec.header(order)}{target}"
+    opening = f"{codec.schema.title}, {len(order)} columns:\n{codec.header(order)}{target}{note}"
     asked = f"Write {n_rows} {'more ' if shown else ''}{'row' if n_rows == 1 else 'rows'}:\n"
     return Instruction(opening + ("Rows:\n" if shown else ""), shown, asked, answer)
 
@@ -88,7 +94,9 @@ def check_length(tokens: Tokens, limit: int, subject: str) -> None:
         )
 
 
-def _paper_instruction(codec: Codec, shown: tuple[str, ...], answer: tuple[str, ...]) -> Instruction:
+def _paper_instruction(
+    codec: Codec, shown: tuple[str, ...], answer: tuple[str, ...], note: str
+) -> Instruction:
     """The published instruction in our words: what the data are, the label, JSON rows, the examples, the request."""
     schema = codec.schema
     about = f"Below are {_count(len(shown))} example rows about {schema.title}."
@@ -102,7 +110,7 @@ def _paper_instruction(codec: Codec, shown: tuple[str, ...], answer: tuple[str, 
         )
     request = "Rows are JSON objects. From the examples, write one new row that could stand among them."
     examples = tuple(f"Example {_count(number)}: {row}" for number, row in enumerate(shown, start=1))
-    return Instruction(f"{about} {columns} {request}\n", examples, "New row:\n", answer)
+    return Instruction(f"{about} {columns} {request}\n{note}", examples, "New row:\n", answer)
 
 
 def _count(number: int) -> str:

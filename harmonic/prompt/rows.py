@@ -106,6 +106,14 @@ class Codec(ABC):
             self._literals[key] = {cell: text for text, cell in self._forms[key].literals}
         return self._forms[key]
 
+    @abstractmethod
+    def mark(self, index: int) -> str:
+        """How a prompt refers to modelled column `index`."""
+
+    def literal(self, index: int, level: str) -> str:
+        """How a row writes this level of modelled column `index`."""
+        return next(text for text, cell in self.form(index, False).literals if cell == level)
+
     def narrowed_form(self, index: int, last: bool, column: Column) -> SegmentForm:
         """`form` with what `column`, narrowed by a condition, leaves of its literals.
 
@@ -208,17 +216,20 @@ class CompactCodec(Codec):
 
     name: CodecName = "compact"
 
+    def mark(self, index: int) -> str:
+        return letters(index, "A")
+
     def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
         literals: list[tuple[str, str | None]] = [("?", None)] if column.can_be_missing else []
         literals += [(letters(number, "a"), level) for number, level in enumerate(_levels(column))]
         language = _language(column)
-        return SegmentForm(f" {letters(index, 'A')}", tuple(literals), language, language == "text", "")
+        return SegmentForm(f" {self.mark(index)}", tuple(literals), language, language == "text", "")
 
     def _describe(self, index: int) -> str:
         column = self.columns[index]
         legend = [f"{letters(number, 'a')}={level}" for number, level in enumerate(self._legend(column))]
         missing = " ?=missing" if column.can_be_missing else ""
-        return f"{letters(index, 'A')} {_plain(column.label)} {_domain(column) or ' '.join(legend)}{missing}"
+        return f"{self.mark(index)} {_plain(column.label)} {_domain(column) or ' '.join(legend)}{missing}"
 
 
 class JsonCodec(Codec):
@@ -228,13 +239,16 @@ class JsonCodec(Codec):
     row_open = "{"
     row_close = " }\n"
 
+    def mark(self, index: int) -> str:
+        return _quote(self.columns[index].label)
+
     def _make_form(self, index: int, column: Column, last: bool) -> SegmentForm:
         literals: list[tuple[str, str | None]] = [("null", None)] if column.can_be_missing else []
         quote = column.kind != "boolean"
         literals += [(_quote(level) if quote else level, level) for level in _levels(column)]
         quoted = column.kind in ("datetime", "text")
         return SegmentForm(
-            f" {_quote(column.label)}: ", tuple(literals), _language(column), quoted, "" if last else ","
+            f" {self.mark(index)}: ", tuple(literals), _language(column), quoted, "" if last else ","
         )
 
     def _describe(self, index: int) -> str:
@@ -259,7 +273,7 @@ class PaperCodec(JsonCodec):
         literals: list[tuple[str, str | None]] = [('"nan"', None)] if column.can_be_missing else []
         literals += [(_quote(level), level) for level in levels]
         return SegmentForm(
-            f" {_quote(column.label)}: ", tuple(literals), _language(column), True, "" if last else ","
+            f" {self.mark(index)}: ", tuple(literals), _language(column), True, "" if last else ","
         )
 
 
