@@ -1,6 +1,7 @@
 """Makes a base model from nothing on generated tables, in resumable chunks; then exports it.
 
 python scripts/pretrain.py configs/pretrain/nano.toml --minutes 40
+torchrun --nproc_per_node 2 scripts/pretrain.py configs/pretrain/nano.toml --minutes 40
 python scripts/pretrain.py configs/pretrain/nano.toml --minutes 0 --export checkpoints/nano
 """
 
@@ -33,6 +34,8 @@ def work() -> None:
     )
     if arguments.minutes > 0 and not pretraining.is_done:
         pretraining.train(arguments.minutes)
+    if not pretraining.processes.is_main_process:
+        return
     if arguments.export:
         pretraining.export(Path(arguments.export))
     spent, planned = pretraining.tokens, settings.optimizer.total_tokens

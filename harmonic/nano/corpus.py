@@ -93,18 +93,20 @@ class Pools(Dataset[list[list[Tokens]]]):
         return [grouped[number] for number in rng.permutation(len(grouped))]
 
 
-def batches(pools: Pools, start: int, n_workers: int = 0) -> Iterator[tuple[int, list[Tokens]]]:
-    """Endless (next start, batch) pairs, the same however many processes write them.
+def batches(
+    pools: Pools, start: int, n_workers: int = 0, *, rank: int = 0, world: int = 1
+) -> Iterator[tuple[int, list[Tokens]]]:
+    """Endless (next start, batch) pairs, the same however many workers write them.
 
-    A run that saved "next start" goes on with the first pool it has not begun.
+    Of `world` processes each reads pools of its own. A run that saved "next start" goes on with the first pool it has
+    not begun.
     """
     # Tokens pass as they are: they are no tensors yet.
-    loader = DataLoader(
-        pools, batch_size=None, sampler=count(start), num_workers=n_workers, collate_fn=_unchanged
-    )
-    for pool, grouped in enumerate(loader, start=start + 1):
+    own = count(start + rank, world)
+    loader = DataLoader(pools, batch_size=None, sampler=own, num_workers=n_workers, collate_fn=_unchanged)
+    for turn, grouped in enumerate(loader, start=1):
         for batch in grouped:
-            yield pool, batch
+            yield start + turn * world, batch
 
 
 def _unchanged(grouped: list[list[Tokens]]) -> list[list[Tokens]]:

@@ -3,6 +3,8 @@
 What enters is a `PretrainSettings` and a folder; what leaves is, in `state/`, everything needed to go on after a kill,
 and on request a plain Hugging Face folder (config, bf16 safetensors, tokenizer). The learning rate is constant and then
 falls to zero over the last part of the token budget, so any chunk ends at a point from which training can go on.
+Several processes (torchrun, accelerate launch) share a batch; on a CPU one thread each, they are faster than one
+process with as many threads.
 Muon (Jordan et al. 2024, torch.optim.Muon) drives the matrices, AdamW embeddings and norms.
 """
 
@@ -18,6 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -79,9 +83,11 @@ class Pretraining:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
+        self.processes = PartialState(cpu=self.device.type == "cpu")
         self._is_half = (settings.dtype or fast_dtype(self.device)) == "bfloat16"
         folder.mkdir(parents=True, exist_ok=True)
-        self.fast_tokenizer = self._load_vocabulary()
+        with self.processes.main_process_first():
+            self.fast_tokenizer = self._load_vocabulary()
         self.tokenizer_ids: dict[str, int] = self.fast_tokenizer.get_vocab()
         self.tokenizer = TextTokenizer(
             self.fast_tokenizer.backend_tokenizer,
@@ -103,24 +109,30 @@ class Pretraining:
 
     def train(self, minutes: float) -> None:
         """Trains until the token budget or the minutes are spent; saves on the way and at the end."""
-        options = self.settings.optimizer
         started = saved = time.monotonic()
         window: list[float] = []
-        pools = Pools(self.settings.seed, self.settings.corpus, self.tokenizer, options.batch_tokens)
-        stream = batches(pools, self.pool, self.settings.workers)
-        for self.pool, batch in stream:
-            window.append(self._train_step(batch))
+        for self.pool, batch in self._batches():
+            loss, is_late = self._train_step(batch, time.monotonic() - started > 60 * minutes)
+            window.append(loss)
             now = time.monotonic()
             if self.step % 50 == 0:
                 self._log({"train_loss": float(np.mean(window)), "seconds": round(now - started, 1)})
                 window = []
-            if self.is_done or now - started > 60 * minutes:
+            if self.is_done or is_late:
                 break
             if now - saved > 60 * self.settings.save_minutes:
                 self.save()
                 saved = time.monotonic()
         self.save()
-        self._log({"heldout": self.heldout_loss()})
+        if self.processes.is_main_process:
+            self._log({"heldout": self.heldout_loss()})
+
+    def _batches(self) -> Iterator[tuple[int, list[Tokens]]]:
+        """This process's part of each batch."""
+        settings, world = self.settings, self.processes.num_processes
+        own_tokens = settings.optimizer.batch_tokens // world
+        pools = Pools(settings.seed, settings.corpus, self.tokenizer, own_tokens)
+        return batches(pools, self.pool, settings.workers, rank=self.processes.process_index, world=world)
 
     @torch.no_grad()
     def heldout_loss(self) -> dict[str, float]:
@@ -144,7 +156,9 @@ class Pretraining:
         return {bucket: float(np.mean(values)) for bucket, values in sorted(sums.items())}
 
     def save(self) -> None:
-        """Writes the state: replaced whole, never half."""
+        """Writes the state, in the first process: replaced whole, never half."""
+        if not self.processes.is_main_process:
+            return
         state = {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -166,13 +180,15 @@ class Pretraining:
         facts = {"settings": asdict(self.settings), "tokens": self.tokens, "heldout": self.heldout_loss()}
         (out / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
 
-    def _train_step(self, batch: list[Tokens]) -> float:
+    def _train_step(self, batch: list[Tokens], is_late: bool = False) -> tuple[float, bool]:
+        """One step of all processes; returns the loss, nats a token, and whether any process is late."""
         ids, labels = self._tensors(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_half):
             logits = self.model(input_ids=ids).logits
-        losses = _token_losses(logits, labels)
-        loss = losses.sum() / (labels[:, 1:] != IGNORED).sum()
+        loss = _token_losses(logits, labels).sum()
         loss.backward()
+        facts = [float(loss.detach()), float((labels[:, 1:] != IGNORED).sum()), ids.numel(), float(is_late)]
+        nats, n_labels, n_tokens, n_late = self._share_gradients(facts)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.max_grad_norm)
         scale = self._rate_scale()
         for optimizer in self.optimizers:
@@ -180,9 +196,21 @@ class Pretraining:
                 group["lr"] = group["initial_lr"] * scale
             optimizer.step()
             optimizer.zero_grad()
-        self.tokens += ids.numel()
+        self.tokens += int(n_tokens)
         self.step += 1
-        return float(loss.detach())
+        return nats / n_labels, n_late > 0
+
+    def _share_gradients(self, facts: list[float]) -> list[float]:
+        """Leaves the mean gradient of all processes' labels in each of them; returns the sums of `facts`, whose second
+        is the number of labels."""
+        sums = reduce(torch.tensor(facts, dtype=torch.float64, device=self.device), "sum")
+        gradients = [weights.grad for weights in self.model.parameters() if weights.grad is not None]
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
+        whole = reduce(whole, "sum") / sums[1].float()
+        parts = whole.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return [float(fact) for fact in sums.tolist()]
 
     def _rate_scale(self) -> float:
         options = self.settings.optimizer
@@ -240,6 +268,8 @@ class Pretraining:
         self.tokens, self.step, self.pool = state["tokens"], state["step"], state["pool"]
 
     def _log(self, facts: dict[str, object]) -> None:
+        if not self.processes.is_main_process:
+            return
         line = {"step": self.step, "tokens": self.tokens, **facts}
         log.info("%s", json.dumps(line))
         with (self.folder / "log.jsonl").open("a") as file:

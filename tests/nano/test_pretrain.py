@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +33,12 @@ SETTINGS = PretrainSettings(
     optimizer=OptimizerSettings(total_tokens=12_000, batch_tokens=1024, warmup_steps=2),
     corpus=CORPUS,
 )  # fmt: skip
+
+_TWO = replace(
+    SETTINGS,
+    dtype="float32",
+    optimizer=OptimizerSettings(total_tokens=1, batch_tokens=2048, warmup_steps=2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +114,31 @@ def test_training_learns_saves_and_goes_on(tmp_path: Path) -> None:
     loaded = load_model(str(tmp_path / "model"))
     assert loaded.context_length == 2048
     assert json.loads((tmp_path / "model" / "pretraining.json").read_text())["tokens"] == pretraining.tokens
+
+
+def test_two_processes_take_the_step_of_one_that_reads_both_their_batches(
+    tmp_path: Path, repository: Path
+) -> None:
+    (tmp_path / "tiny.toml").write_text(
+        "heldout = 2\nworkers = 0\nvocabulary_tables = 300\ndtype = 'float32'\n"
+        "[model]\nvocab_size = 1200\nhidden_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = 2\n"
+        "num_key_value_heads = 2\nintermediate_size = 32\n"
+        "[optimizer]\ntotal_tokens = 1\nbatch_tokens = 2048\nwarmup_steps = 2\n"
+        "[corpus]\nmin_tokens = 200\nmax_tokens = 320\nlong_share = 0.0\nmax_rows = 16\n"
+    )
+    shared = tmp_path / "shared"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = [str(repository / "scripts" / "pretrain.py"), str(tmp_path / "tiny.toml"), "--out", str(shared)]
+    subprocess.run([sys.executable, *torchrun, *script], check=True, cwd=repository, capture_output=True)
+    state = torch.load(shared / "state.pt", weights_only=True)
+
+    alone = Pretraining(_TWO, tmp_path / "alone")
+    pools = Pools(0, CORPUS, alone.tokenizer, 1024)
+    both = [next(batches(pools, 0, rank=rank, world=2))[1] for rank in range(2)]
+    alone._train_step([tokens for batch in both for tokens in batch])
+    assert (state["step"], state["pool"]) == (1, 2)
+    for name, weights in alone.model.state_dict().items():
+        assert torch.allclose(weights, state["model"][name], atol=1e-4), name
 
 
 def test_an_adult_row_takes_at_most_45_tokens_of_nano(data_dir: Path) -> None:
