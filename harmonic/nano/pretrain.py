@@ -111,7 +111,8 @@ class Pretraining:
         """Trains until the token budget or the minutes are spent; saves on the way and at the end."""
         started = saved = time.monotonic()
         window: list[float] = []
-        for self.pool, batch in self._batches():
+        for pool, batch in self._batches():
+            self.pool = pool
             loss, is_late = self._train_step(batch, time.monotonic() - started > 60 * minutes)
             window.append(loss)
             now = time.monotonic()
