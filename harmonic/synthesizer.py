@@ -33,8 +33,9 @@ from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
-from harmonic.model.plan import sample_lengths
+from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
+from harmonic.model.sharing import reader_for
 from harmonic.prompt.contexts import ContextLaw, Contexts, fixed_order
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
@@ -289,10 +290,13 @@ class Harmonic:
         return Instructions(contexts, self.codec_, self.grammar_.tokenizer, self._prompt_section().loss)
 
     def _preflight(self, loaded: LoadedModel, instructions: Instructions) -> Preflight:
+        settings = self._train_settings()
+        batch = training_shape(settings).batch
+        lengths = sample_lengths(instructions, loaded.context_length, reader_for(loaded, settings), batch)
         return preflight(
             loaded,
-            sample_lengths(instructions, loaded.context_length).tolist(),
-            self._train_settings(),
+            lengths.tolist(),
+            settings,
             self._budget(),
             method=self._model_section().method,
             lora_settings=self._lora_settings(),

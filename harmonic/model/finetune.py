@@ -9,7 +9,6 @@ what was saved reads back as it was.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import resource
 from collections.abc import Mapping, Sequence
@@ -38,8 +37,9 @@ from harmonic.model.lora import Method, count_trainable, lora_config
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
+from harmonic.model.sharing import is_lean, reader_for, share_owners
 from harmonic.model.vendor import build, check_keys
-from harmonic.model.visits import Padding, Visits, VisitSet, measure
+from harmonic.model.visits import Reader, Visits, VisitSet, measure
 from harmonic.model.watch import Stop, Watch, interruptible, last_checkpoint
 from harmonic.precision import fast_dtype
 from harmonic.prompt.instructions import IGNORED, Tokens
@@ -104,12 +104,15 @@ def finetune(
     args = _arguments(loaded, folder, settings, seed, has_val=bool(val))
     adapter_config = lora_config(lora_settings, loaded.model) if method == "lora" else None
     limit = min(loaded.context_length, settings.get("max_length") or loaded.context_length)
-    plan = _plan(loaded, train, limit, folder, method, settings, lora_settings, budget, seed, resume)
+    reader = reader_for(loaded, settings)
+    plan = _plan(loaded, train, limit, reader, folder, method, settings, lora_settings, budget, seed, resume)
     if (folder / _RESULT).is_file() and (out / "adapter").is_dir():
         return FinetuneResult.from_json(out / "adapter", read_json(folder / _RESULT))
-    tokens = _tokens_by_step(measure(train, plan.visits, limit, "Training instruction"), plan)
-    if val:
-        measure(val, len(val), limit, "Validation instruction")
+    visits, asked = VisitSet(train, plan.visits), VisitSet(val, len(val)) if val else None
+    batch = args.per_device_train_batch_size
+    tokens = _tokens_by_step(measure(visits, limit, "Training instruction", reader, batch), plan)
+    if asked:
+        measure(asked, limit, "Validation instruction", reader, args.per_device_eval_batch_size)
     watch = Watch(
         tokens, minutes=budget.minutes, patience=budget.patience, is_validated=bool(val), is_shown=progress
     )
@@ -117,7 +120,7 @@ def finetune(
     if PartialState().is_main_process:
         _log.info("Training: %s steps, %s instructions, %s tokens", plan.steps, plan.visits, tokens[-1])
     with explained(folder), quiet():
-        trainer = _Trainer(loaded, args, VisitSet(train, plan.visits), val, adapter_config, watch)
+        trainer = _Trainer(loaded, args, visits, asked, reader, adapter_config, watch)
         trainable = count_trainable(trainer.model)
         before = fingerprints(trained_tensors(trainer.model))
         with interruptible(watch):
@@ -144,7 +147,8 @@ class _Trainer(SFTTrainer):
         loaded: LoadedModel,
         args: SFTConfig,
         train: VisitSet,
-        val: Sequence[Tokens] | None,
+        val: VisitSet | None,
+        reader: Reader,
         peft_config: LoraConfig | None,
         watch: Watch,
     ) -> None:
@@ -160,23 +164,17 @@ class _Trainer(SFTTrainer):
             train_dataset=sample,
             eval_dataset=sample if val else None,
             processing_class=tokenizer,
-            data_collator=Padding(loaded.tokenizer.eos_id),
+            data_collator=reader,
             callbacks=[watch],
             peft_config=peft_config,
         )
         self.train_dataset = train
-        self.eval_dataset = VisitSet(val, len(val)) if val else None
+        self.eval_dataset = val
         self.processing_class = None  # else a copy of the tokenizer lies in every checkpoint
         self.remove_callback(PrinterCallback)
         base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self._vocab_size = int(base.config.get_text_config().vocab_size)
-        self._is_lean = (
-            loaded.device.type == "cpu"
-            and args.loss_type == "nll"
-            and not args.label_smoothing_factor
-            and not self.aux_loss_enabled
-            and "logits_to_keep" in inspect.signature(base.forward).parameters
-        )
+        self._is_lean = is_lean(loaded, args.to_dict())
 
     def compute_loss(
         self,
@@ -213,21 +211,29 @@ class _Trainer(SFTTrainer):
         return metrics
 
     def _fits(self, inputs: Mapping[str, Tensor]) -> bool:
-        return self._is_lean and 4 * inputs["labels"].numel() * self._vocab_size <= _LEAN_BYTES
+        is_small = 4 * inputs["labels"].numel() * self._vocab_size <= _LEAN_BYTES
+        return "owners" in inputs or (self._is_lean and is_small)
 
     def _lean_losses(self, model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Summed nats and number of labels by row, each [batch]; logits only where some row has a label.
+        """Summed nats and number of labels by instruction, each [batch]; logits only where some row has a label.
 
-        No attention mask: padding stands on the right, where no token of a row looks.
+        No attention mask but that of shared beginnings: padding stands on the right, where no token of a row looks.
         """
         targets = inputs["labels"][:, 1:]
         columns = (targets != IGNORED).any(dim=0).nonzero().flatten()
-        logits = model(input_ids=inputs["input_ids"], use_cache=False, logits_to_keep=columns).logits
+        is_shared = "owners" in inputs
+        seen = {key: inputs[key] for key in ("position_ids", "attention_mask")} if is_shared else {}
+        logits = model(input_ids=inputs["input_ids"], use_cache=False, logits_to_keep=columns, **seen).logits
         wanted = targets[:, columns]
         nats = cross_entropy(
             logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        return nats.view(wanted.shape).sum(dim=1), (wanted != IGNORED).sum(dim=1)
+        ).view(wanted.shape)
+        counts = (wanted != IGNORED).to(nats.dtype)
+        if not is_shared:
+            return nats.sum(dim=1), counts.sum(dim=1)
+        owners = inputs["owners"][:, 1:][:, columns]
+        n = int(inputs["owners"].max()) + 1
+        return share_owners(nats, owners, n), share_owners(counts, owners, n)
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
@@ -331,6 +337,7 @@ def _plan(
     loaded: LoadedModel,
     train: Visits,
     limit: int,
+    reader: Reader,
     folder: Path,
     method: Method,
     settings: Mapping[str, Any],
@@ -353,7 +360,7 @@ def _plan(
     plan = saved_plan(folder, wish, shape.per_step, resume)
     PartialState().wait_for_everyone()  # nobody writes a plan while another process looks for one
     if plan is None:
-        mean = float(np.mean(sample_lengths(train, limit)))
+        mean = float(np.mean(sample_lengths(train, limit, reader, shape.batch)))
         pace = 0.0
         if budget.minutes is not None:
             pace = measure_pace(loaded, method, lora_settings, round(mean), shape.batch).seconds

@@ -21,7 +21,7 @@ from transformers import TrainingArguments
 from harmonic.config import BudgetSection
 from harmonic.errors import HarmonicError
 from harmonic.files import mend_folder, read_json, remove, write_json
-from harmonic.model.visits import Visits, measure
+from harmonic.model.visits import Reader, Visits, VisitSet, measure
 
 _FILE = "plan.json"
 _SAMPLED = 512
@@ -100,9 +100,10 @@ def plan_steps(
     return steps, visits if visits is not None else steps * shape.per_step
 
 
-def sample_lengths(train: Visits, limit: int) -> NDArray[np.int64]:
-    """Lengths in tokens of the first instructions of a pass, int64. Raises HarmonicError for one over `limit`."""
-    return measure(train, min(train.per_pass, _SAMPLED), limit, "Training instruction")
+def sample_lengths(train: Visits, limit: int, reader: Reader, batch: int) -> NDArray[np.int64]:
+    """Tokens read of the first instructions of a pass, int64. Raises HarmonicError for one over `limit`."""
+    first = VisitSet(train, min(train.per_pass, _SAMPLED))
+    return measure(first, limit, "Training instruction", reader, batch)
 
 
 def saved_plan(folder: Path, wish: Mapping[str, Any], per_step: int, resume: bool) -> Plan | None:

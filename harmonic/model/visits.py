@@ -18,6 +18,9 @@ from torch.utils.data import Dataset
 
 from harmonic.prompt.instructions import IGNORED, Tokens, check_length
 
+Example = dict[str, list[int]]
+"""`input_ids` and `labels` of one instruction."""
+
 
 class Visits(Protocol):
     """Endless instructions: element i depends on i alone; `per_pass` of them ask for every row once."""
@@ -42,7 +45,7 @@ class RepeatedVisits:
         return self.tokens[index % len(self.tokens)]
 
 
-class VisitSet(Dataset[dict[str, list[int]]]):
+class VisitSet(Dataset[Example]):
     """The first `n_visits` of `visits` for a torch DataLoader."""
 
     def __init__(self, visits: Visits | Sequence[Tokens], n_visits: int) -> None:
@@ -52,22 +55,17 @@ class VisitSet(Dataset[dict[str, list[int]]]):
     def __len__(self) -> int:
         return self.n_visits
 
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
+    def __getitem__(self, index: int) -> Example:
         tokens = self.visits[index]
         return {"input_ids": tokens.input_ids, "labels": tokens.labels}
 
 
-def measure(visits: Visits | Sequence[Tokens], n_visits: int, limit: int, subject: str) -> NDArray[np.int64]:
-    """The lengths in tokens of the first visits, int64 [n_visits].
+class Reader(Protocol):
+    """A collator that knows how many tokens a model reads of each instruction of a batch."""
 
-    Raises HarmonicError for a visit of more than `limit` tokens: nothing is ever truncated.
-    """
-    lengths = np.empty(n_visits, dtype=np.int64)
-    for index in range(n_visits):
-        tokens = visits[index]
-        check_length(tokens, limit, f"{subject} {index}")
-        lengths[index] = len(tokens.input_ids)
-    return lengths
+    def __call__(self, examples: list[Example]) -> dict[str, Tensor]: ...
+
+    def lengths(self, examples: Sequence[Example]) -> list[int]: ...
 
 
 class Padding:
@@ -76,7 +74,7 @@ class Padding:
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
 
-    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+    def __call__(self, examples: list[Example]) -> dict[str, Tensor]:
         ids = [torch.tensor(example["input_ids"]) for example in examples]
         labels = [torch.tensor(example["labels"]) for example in examples]
         return {
@@ -84,6 +82,24 @@ class Padding:
             "labels": _padded(labels, IGNORED),
             "attention_mask": _padded([torch.ones_like(row) for row in ids], 0),
         }
+
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """Every token is read."""
+        return [len(example["input_ids"]) for example in examples]
+
+
+def measure(visits: VisitSet, limit: int, subject: str, reader: Reader, batch: int) -> NDArray[np.int64]:
+    """How many tokens are read of each visit, int64 [n_visits], `batch` of them at a time.
+
+    Raises HarmonicError for a visit of more than `limit` tokens: nothing is ever truncated.
+    """
+    lengths: list[int] = []
+    for first in range(0, len(visits), batch):
+        examples = [visits[index] for index in range(first, min(first + batch, len(visits)))]
+        for index, example in enumerate(examples, start=first):
+            check_length(len(example["input_ids"]), limit, f"{subject} {index}")
+        lengths += reader.lengths(examples)
+    return np.array(lengths, dtype=np.int64)
 
 
 def _padded(rows: list[Tensor], value: int) -> Tensor:

@@ -85,11 +85,11 @@ def tokenize(instruction: Instruction, tokenizer: TextTokenizer, loss: Loss = "a
     return Tokens([i for piece in ids for i in piece], [i for piece in labels for i in piece])
 
 
-def check_length(tokens: Tokens, limit: int, subject: str) -> None:
+def check_length(length: int, limit: int, subject: str) -> None:
     """Raises HarmonicError if the instruction is longer than the model's context: nothing is ever truncated."""
-    if len(tokens.input_ids) > limit:
+    if length > limit:
         raise HarmonicError(
-            f"{subject}: its instruction has {len(tokens.input_ids)} tokens, the model's context {limit}. "
+            f"{subject}: its instruction has {length} tokens, the model's context {limit}. "
             "Use the codec 'compact', fewer examples or rows in [prompt], or leave out long text columns."
         )
 
