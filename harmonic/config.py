@@ -20,6 +20,7 @@ from harmonic.settings import (
     Bounds,
     Count,
     Natural,
+    NonNegative,
     Positive,
     Share,
     apply_overrides,
@@ -123,6 +124,8 @@ class PromptSection:
     pool: Count = 1
     """Examples come from the nearest pool * k rows."""
     loss: Literal["every", "all", "last"] = "every"
+    jitter: NonNegative = 1.0
+    """In training, numbers that stand once in their column move by up to so many ranks on each visit; 0 = never."""
     distance: Literal["rank", "published"] = "rank"
     class_aware: bool = True
     """Whether neighbours share the class or, where the target is a quantity, are near in it too."""

@@ -45,6 +45,7 @@ Natural = Annotated[int, Bounds(least=0)]
 Count = Annotated[int, Bounds(least=1)]
 Share = Annotated[float, Bounds(least=0, most=1)]
 Positive = Annotated[float, Bounds(above=0)]
+NonNegative = Annotated[float, Bounds(least=0)]
 
 
 def read_toml(path: str | PurePath) -> dict[str, Any]:

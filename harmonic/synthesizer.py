@@ -39,6 +39,7 @@ from harmonic.model.sharing import reader_for
 from harmonic.prompt.contexts import ContextLaw, Contexts, fixed_order
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
+from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.visits import Instructions
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema, observe
@@ -283,11 +284,13 @@ class Harmonic:
     def _instructions(self) -> Instructions:
         near = self._shown.near(self.law_)
         return self._visits(
-            Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target)
+            Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target),
+            Jitter(self.rows_, self.schema_, self._prompt_section().jitter),
         )
 
-    def _visits(self, contexts: Contexts) -> Instructions:
-        return Instructions(contexts, self.codec_, self.grammar_.tokenizer, self._prompt_section().loss)
+    def _visits(self, contexts: Contexts, jitter: Jitter | None = None) -> Instructions:
+        loss = self._prompt_section().loss
+        return Instructions(contexts, self.codec_, self.grammar_.tokenizer, loss, jitter, self.seed)
 
     def _preflight(self, loaded: LoadedModel, instructions: Instructions) -> Preflight:
         settings = self._train_settings()

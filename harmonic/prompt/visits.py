@@ -6,20 +6,36 @@ written when it is asked for and the same each time.
 
 from __future__ import annotations
 
+import numpy as np
+
 from harmonic.prompt.contexts import Contexts
 from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
+from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.rows import Codec
 from harmonic.prompt.tokens import TextTokenizer
 
+_STREAM = 14
+
 
 class Instructions:
-    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time."""
+    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time; with `jitter` their numbers are
+    moved on each visit."""
 
-    def __init__(self, contexts: Contexts, codec: Codec, tokenizer: TextTokenizer, loss: Loss) -> None:
+    def __init__(
+        self,
+        contexts: Contexts,
+        codec: Codec,
+        tokenizer: TextTokenizer,
+        loss: Loss,
+        jitter: Jitter | None = None,
+        seed: int = 0,
+    ) -> None:
         self.contexts = contexts
         self.codec = codec
         self.tokenizer = tokenizer
         self.loss: Loss = loss
+        self.jitter = jitter
+        self.seed = seed
 
     @property
     def per_pass(self) -> int:
@@ -30,5 +46,8 @@ class Instructions:
         context = self.contexts[index]
         examples = [self.contexts.rows[number] for number in context.examples]
         rows = [self.contexts.asked[number] for number in context.members]
+        if self.jitter is not None:
+            rng = np.random.default_rng([self.seed, _STREAM, index])
+            examples, rows = ([self.jitter(row, rng) for row in part] for part in (examples, rows))
         instruction = write_instruction(self.codec, examples, len(rows), context.order, rows)
         return tokenize(instruction, self.tokenizer, self.loss)
