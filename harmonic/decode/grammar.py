@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harmonic.decode.bytes_automaton import DEAD, ByteAutomaton, ByteNodes, literal_automaton, trim, union
 from harmonic.decode.digits import Grid, number, padded
 from harmonic.errors import HarmonicError
-from harmonic.prompt.rows import SegmentForm
+from harmonic.prompt.rows import SegmentForm, letters
 from harmonic.table.schema import Column
 from harmonic.table.steps import in_units
 
@@ -65,7 +65,10 @@ def language_automaton(form: SegmentForm, column: Column) -> ByteAutomaton:
     nodes = ByteNodes()
     quote = b'"' if form.quoted else b""
     after = nodes.text(quote + form.suffix.encode(), nodes.end)
-    word = (_datetime if form.language == "datetime" else _number)(nodes, column, after)
+    if form.language == "datetime":
+        word = _datetime(nodes, column, after)
+    else:
+        word = (_sized_number if form.sized else _number)(nodes, column, after)
     if word == DEAD:
         raise HarmonicError(
             f"Column {column.label!r}: no {column.kind} lies within {column.lower} and {column.upper} with "
@@ -88,6 +91,23 @@ def _number(nodes: ByteNodes, column: Column, after: int) -> int:
     places = column.decimals if column.kind == "decimal" else 0
     low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
     return number(nodes, low, high, Grid(places, in_units(column)), after)
+
+
+def _sized_number(nodes: ByteNodes, column: Column, after: int) -> int:
+    """`_number` behind the letter of its length (`size_of`)."""
+    places = column.decimals if column.kind == "decimal" else 0
+    low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
+    grid, result = Grid(places, in_units(column)), DEAD
+    longest = max(1, len(str(max(abs(low), abs(high)))) - places)
+    for size in range(1, longest + 1):
+        # In units of the last place: from the least number with so many digits before its point to the greatest.
+        least, most = 10 ** (size - 1 + places) if size > 1 else 0, 10 ** (size + places) - 1
+        positive = number(nodes, max(low, least), min(high, most), grid, after)
+        negative = number(nodes, max(low, -most), min(high, -max(least, 1)), grid, after)
+        sized = nodes.union(positive, negative)
+        if sized != DEAD:
+            result = nodes.union(result, nodes.text(letters(size - 1, "a").encode(), sized))
+    return result
 
 
 def _bound(column: Column, bound: str | None, rounding: str) -> int:

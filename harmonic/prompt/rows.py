@@ -39,6 +39,8 @@ _WORDS: dict[Language, str] = {
     "text": r'(?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u[0-9a-f]{4})*',
 }
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
 # Of ISO texts at each resolution, in characters.
 _WIDTHS = {"day": 10, "minute": 16, "second": 19, "millisecond": 23, "microsecond": 26}
 
@@ -61,6 +63,13 @@ class SegmentForm:
     quoted: bool
     """Whether a word of `language` stands inside double quotes."""
     suffix: str
+    sized: bool = False
+    """Whether a letter before a number says how many digits stand before its point (`size_of`)."""
+
+    def written(self, cell: str) -> str:
+        """A word of `language` as the segment writes it."""
+        word = f"{size_of(cell)}{cell}" if self.sized else cell
+        return _quote(word) if self.quoted else word
 
 
 def letters(number: int, first: str) -> str:
@@ -71,6 +80,11 @@ def letters(number: int, first: str) -> str:
         number, digit = divmod(number - 1, 26)
         text = chr(ord(first) + digit) + text
     return text
+
+
+def size_of(number: str) -> str:
+    """How many digits a canonical number has before its point, as a letter: "a" for one, "b" for two, ..."""
+    return letters(len(number.lstrip("-").partition(".")[0]) - 1, "a")
 
 
 class Codec(ABC):
@@ -126,7 +140,7 @@ class Codec(ABC):
             if (column.can_be_missing if cell is None else cell in levels)
         ]
         if form.language is not None and levels:
-            words = [(_quote(level) if form.quoted else level, level) for level in column.levels]
+            words = [(form.written(level), level) for level in column.levels]
             return replace(form, literals=(*literals, *words), language=None)
         return replace(form, literals=tuple(literals))
 
@@ -185,7 +199,7 @@ class Codec(ABC):
                     f"Column {self.columns[index].label!r}: {'a missing cell' if cell is None else repr(cell)} is not "
                     f"among what the training rows hold. Take it into the training rows or leave the row out."
                 )
-            literal = _quote(cell) if form.quoted else cell
+            literal = form.written(cell)
         return form.prefix + literal + form.suffix
 
     def _pattern(self, index: int, last: bool) -> re.Pattern[str]:
@@ -196,8 +210,8 @@ class Codec(ABC):
             texts = sorted((text for text, _ in form.literals), key=len, reverse=True)
             choices = [re.escape(text) for text in texts]
             if form.language is not None:
-                word = _WORDS[form.language]
-                choices.append(f'"(?:{word})"' if form.quoted else f"(?:{word})")
+                word = f"[a-z]+(?:{_WORDS[form.language]})" if form.sized else f"(?:{_WORDS[form.language]})"
+                choices.append(f'"{word}"' if form.quoted else word)
             ending = r"(?= )" if not form.suffix else re.escape(form.suffix)
             self._patterns[key] = re.compile(f"{re.escape(form.prefix)}({'|'.join(choices)}){ending}")
         return self._patterns[key]
@@ -208,11 +222,19 @@ class Codec(ABC):
             if literal == text:
                 return cell
         word = json.loads(text) if form.quoted else text
+        if form.sized:
+            size, word = word, word.lstrip(_LETTERS)
+            if size != f"{size_of(word)}{word}":
+                return Reject("malformed", f"column {column.label!r}: {size!r} is not {size_of(word)}{word}")
         return word if admits(column, word) else Reject("out of bounds", f"column {column.label!r}: {word!r}")
 
 
 class CompactCodec(Codec):
-    """` A39 Bc C77516`: a tag a column, an alias a level, numbers as they are, `?` where missing."""
+    """` A39 Bc Ce77516`: a tag a column, an alias a level, `?` where missing, numbers as they are.
+
+    Where a column's numbers are not all equally long, a letter says first how long this one is: otherwise the first
+    digit would be written before anything tells 3,400 from 34,000. Nano's vocabulary has tag and letter in one token.
+    """
 
     name: CodecName = "compact"
 
@@ -223,13 +245,21 @@ class CompactCodec(Codec):
         literals: list[tuple[str, str | None]] = [("?", None)] if column.can_be_missing else []
         literals += [(letters(number, "a"), level) for number, level in enumerate(_levels(column))]
         language = _language(column)
-        return SegmentForm(f" {self.mark(index)}", tuple(literals), language, language == "text", "")
+        quoted, sized = language == "text", _differ_in_size(column)
+        return SegmentForm(f" {self.mark(index)}", tuple(literals), language, quoted, "", sized)
 
     def _describe(self, index: int) -> str:
         column = self.columns[index]
         legend = [f"{letters(number, 'a')}={level}" for number, level in enumerate(self._legend(column))]
         missing = " ?=missing" if column.can_be_missing else ""
-        return f"{self.mark(index)} {_plain(column.label)} {_domain(column) or ' '.join(legend)}{missing}"
+        return f"{self.mark(index)} {_plain(column.label)} {self._domain(index) or ' '.join(legend)}{missing}"
+
+    def _domain(self, index: int) -> str:
+        """Bounds as the rows write them."""
+        column, form = self.columns[index], self.form(index, False)
+        if not form.sized:
+            return _domain(column)
+        return f"{column.kind} {form.written(str(column.lower))} to {form.written(str(column.upper))}"
 
 
 class JsonCodec(Codec):
@@ -320,6 +350,15 @@ def _language(column: Column) -> Language | None:
     if column.kind == "datetime":
         return "datetime"
     return "text" if column.kind == "text" else None
+
+
+def _differ_in_size(column: Column) -> bool:
+    """Whether some numbers between the bounds have more digits before the point than others."""
+    if not column.is_numeric or column.lower is None or column.upper is None:
+        return False
+    low, high = Decimal(column.lower), Decimal(column.upper)
+    sizes = {size_of(column.lower), size_of(column.upper)}
+    return len(sizes) > 1 or (low < 0 < high and sizes != {"a"})
 
 
 def _levels(column: Column) -> tuple[str, ...]:

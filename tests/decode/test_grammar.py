@@ -4,6 +4,7 @@ import json
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from harmonic.decode.bytes_automaton import ByteAutomaton, literal_automaton, union
 from harmonic.decode.grammar import language_automaton, segment_automaton
 from harmonic.errors import HarmonicError
-from harmonic.prompt.rows import Language, SegmentForm, codec_for
+from harmonic.prompt.rows import Language, SegmentForm, codec_for, size_of
 from harmonic.table.schema import Column, Kind, Schema
 
 
@@ -397,3 +398,19 @@ def test_a_column_with_nothing_to_say_is_an_error_that_names_it(
 def test_a_column_without_any_value_is_an_error_that_names_it() -> None:
     with pytest.raises(HarmonicError, match="Column 'x'.*nothing to decode"):
         segment_automaton(SegmentForm(" A", (), None, False, ""), column("categorical"))
+
+
+@given(st.integers(-1200, 1200), st.integers(0, 2500), st.integers(0, 2), st.sampled_from([1, 5, 25]))
+@settings(max_examples=40, deadline=None)
+def test_sized_numbers_are_the_numbers_behind_the_letter_of_their_length(
+    low: int, width: int, places: int, step: int
+) -> None:
+    high = low + width
+    numbers = [canonical(units, places) for units in range(low, high + 1) if units % step == 0]
+    kind: Literal["integer", "decimal"] = "decimal" if places else "integer"
+    facts = {"lower": canonical(low, places), "upper": canonical(high, places), "decimals": places}
+    one = column(kind, **facts, step=canonical(step, places) if step > 1 else "")
+    form = SegmentForm(" A", (), kind, False, "", sized=True)
+    if numbers:
+        expected = {f" A{size_of(number)}{number}" for number in numbers}
+        assert spoken(segment_automaton(form, one)) == expected

@@ -70,26 +70,44 @@ _LEVELS = (
     "naïve – é", "\t\n", "", "Sal", "Alexandria-on-the-Hill, 2nd district",
 )  # fmt: skip
 
-Spoken = tuple[Column, str]
+Spoken = tuple[Column, str, str]
+"""A column, its words, and its words behind the letter of their length."""
 
 
-def spoken(name: str, kind: Any, word: str, **facts: Any) -> Spoken:
-    return Column(name, name, kind, "object", **facts), word
+def spoken(name: str, kind: Any, word: str, sized: str = "", **facts: Any) -> Spoken:
+    return Column(name, name, kind, "object", **facts), word, sized or word
+
+
+def sized(*numbers: int) -> str:
+    """These numbers behind the letter of their length."""
+    return trie(tuple(f"{'abcdefghi'[len(str(abs(number))) - 1]}{number}" for number in numbers))
+
+
+def longer(most: int, rest: str = "") -> str:
+    """Whole numbers of two to `most` digits behind the letter of their length, then `rest`."""
+    return "|".join(f"{'abcdefghi'[n]}[1-9][0-9]{{{n}}}{rest}" for n in range(1, most))
 
 
 COLUMNS: dict[str, Spoken] = {
     one[0].label: one
     for one in (
         spoken("age", "integer", trie(tuple(map(str, range(17, 91)))), lower="17", upper="90"),
-        spoken("delta", "integer", trie(tuple(map(str, range(-120, 1131)))), lower="-120", upper="1130", missing=0.1),
-        spoken("pop", "integer", "(0|[1-9][0-9]{0,8})", lower="0", upper="999999999"),
-        spoken("weight", "integer", trie(tuple(map(str, range(-1000, 20_001, 5)))), lower="-1000", upper="20000",
+        spoken("delta", "integer", trie(tuple(map(str, range(-120, 1131)))), sized(*range(-120, 1131)),
+               lower="-120", upper="1130", missing=0.1),
+        spoken("pop", "integer", "(0|[1-9][0-9]{0,8})", f"(a[0-9]|{longer(9)})", lower="0", upper="999999999"),
+        spoken("weight", "integer", trie(tuple(map(str, range(-1000, 20_001, 5)))), sized(*range(-1000, 20_001, 5)),
+               lower="-1000", upper="20000",
                step="5"),
-        spoken("salary", "integer", "(0|25|50|75|[1-9][0-9]{0,4}(00|25|50|75))", lower="0", upper="9999975",
+        spoken("salary", "integer", "(0|25|50|75|[1-9][0-9]{0,4}(00|25|50|75))",
+               "(a0|b25|b50|b75|" + "|".join(f"{'cdefg'[n]}[1-9][0-9]{{{n}}}(00|25|50|75)" for n in range(5)) + ")",
+               lower="0", upper="9999975",
                step="25"),
-        spoken("temp", "decimal", r"(0|-?([1-9][0-9]{0,2}(\.[0-9]?[1-9])?|0\.[0-9]?[1-9]))", lower="-999.99",
+        spoken("temp", "decimal", r"(0|-?([1-9][0-9]{0,2}(\.[0-9]?[1-9])?|0\.[0-9]?[1-9]))",
+               r"(a(0|-?([1-9](\.[0-9]?[1-9])?|0\.[0-9]?[1-9]))|(b-?[1-9][0-9]|c-?[1-9][0-9][0-9])(\.[0-9]?[1-9])?)",
+               lower="-999.99",
                upper="999.99", decimals=2, missing=0.2),
-        spoken("price €", "decimal", r"(0|[1-9][0-9]{0,3})(\.(25|5|75))?", lower="0", upper="9999.75", decimals=2,
+        spoken("price €", "decimal", r"(0|[1-9][0-9]{0,3})(\.(25|5|75))?",
+               rf"(a[0-9]|{longer(4)})(\.(25|5|75))?", lower="0", upper="9999.75", decimals=2,
                step="0.25"),
         spoken("born", "datetime", days(date(2010, 11, 5), date(2012, 12, 31)), lower="2010-11-05",
                upper="2012-12-31", resolution="day"),
@@ -160,10 +178,12 @@ def make_case(
     """make_case(vocabulary, codec, columns, seed): a case with its columns in random order."""
 
     def make(name: str, codec_name: str, columns: Sequence[Spoken], seed: int) -> Case:
-        codec = codec_for(codec_name, Schema(tuple(column for column, _ in columns)))
+        codec = codec_for(codec_name, Schema(tuple(column for column, *_ in columns)))
         rng = np.random.default_rng(seed)
         order = tuple(rng.permutation(len(columns)).tolist())
-        regex = row_regex(codec, order, [word for _, word in columns])
+        regex = row_regex(
+            codec, order, [long if codec_name == "compact" else word for _, word, long in columns]
+        )
         return Case(
             vocabulary(name),
             Grammar(codec, vocabulary(name)).program(order),
@@ -228,7 +248,8 @@ def test_allowed_ids_are_those_of_llguidance_that_the_tokenizer_would_write(
 # Where rows are few, all of them decide.
 
 FEW: tuple[Spoken, ...] = (
-    spoken("n", "integer", trie(tuple(map(str, range(95, 126, 5)))), lower="95", upper="125", step="5", missing=0.1),
+    spoken("n", "integer", trie(tuple(map(str, range(95, 126, 5)))), sized(*range(95, 126, 5)),
+           lower="95", upper="125", step="5", missing=0.1),
     spoken("job", "categorical", "", levels=("Sal", "Sales", " x", '"', "東京", "")),
     spoken("x", "decimal", trie(("-0.5", "0", "0.5", "1", "1.5")), lower="-0.5", upper="1.5", decimals=1, step="0.5"),
 )  # fmt: skip
@@ -256,8 +277,9 @@ def test_allowed_ids_are_exact_where_all_rows_can_be_encoded(
 def test_the_oracles_expressions_say_what_the_columns_say() -> None:
     rng = np.random.default_rng(0)
     for codec_name in CODECS:
-        for label, (column, word) in COLUMNS.items():
+        for label, (column, word, long) in COLUMNS.items():
             codec = codec_for(codec_name, Schema((column,)))
+            word = long if codec_name == "compact" else word
             pattern = re.compile(row_regex(codec, [0], [word]))
             automaton = segment_automaton(codec.form(0, True), column)
             for text in (automaton.draw(rng).decode() for _ in range(50)):

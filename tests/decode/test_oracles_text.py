@@ -47,6 +47,7 @@ COLUMNS = (
 )
 ROWS = ((0,), (1, 3, 0), (4, 2, 1))
 _WORDS = {"integer": "/[0-9]|[1-9][0-9]/"}
+_SIZED = {"integer": "/a[0-9]|b[1-9][0-9]/"}
 _JSON_CHARACTER = r'([^"\\\x00-\x1F]|\\["\\bfnrt]|\\u00(0[0-7bef]|1[0-9a-f]))'
 _BYTES = {1: r"\x00-\x7F", 2: r"\x80-\u07FF", 3: r"\u0800-\uFFFF", 4: r"\U00010000-\U0010FFFF"}
 WRITTEN = (
@@ -69,7 +70,7 @@ def grammar_of(codec: Codec, order: Sequence[int]) -> str:
             some = "+" if column.min_bytes else "*"
             choices.append(f'"\\"" ( /{_JSON_CHARACTER}{some}/ & M{column.max_bytes} ) "\\""')
         elif form.language is not None:
-            word = _WORDS[form.language]
+            word = (_SIZED if form.sized else _WORDS)[form.language]
             choices.append(f'"\\"" {word} "\\""' if form.quoted else word)
         suffix = [_literal(form.suffix)] if form.suffix else []
         parts += [_literal(form.prefix), f"( {' | '.join(choices)} )", *suffix]

@@ -38,7 +38,9 @@ def _table(seed: int = 0, n: int = 60) -> tuple[list[Row], Schema]:
 def test_a_moved_number_stays_within_so_many_ranks_and_in_its_column(seed: int, ranks: float) -> None:
     rows, schema = _table(seed % 7)
     jitter, rng = Jitter(rows, schema, ranks), np.random.default_rng(seed)
-    values = [sorted({Decimal(cell) for cell in cells if cell}) for cells in list(zip(*rows, strict=True))[:2]]
+    values = [
+        sorted({Decimal(cell) for cell in cells if cell}) for cells in list(zip(*rows, strict=True))[:2]
+    ]
     for row in rows[:10]:
         moved = jitter(row, rng)
         for column, before, after in zip(schema.modelled, row, moved, strict=True):
@@ -48,7 +50,9 @@ def test_a_moved_number_stays_within_so_many_ranks_and_in_its_column(seed: int, 
         for number, known in enumerate(values):
             place = bisect_left(known, Decimal(str(row[number])))
             reach = int(np.ceil(ranks))
-            assert known[max(0, place - reach)] <= Decimal(str(moved[number])) <= known[min(59, place + reach)]
+            assert (
+                known[max(0, place - reach)] <= Decimal(str(moved[number])) <= known[min(59, place + reach)]
+            )
 
 
 def test_what_stands_twice_and_what_is_no_number_stays() -> None:

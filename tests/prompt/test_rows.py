@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -124,7 +125,7 @@ def test_a_cell_that_training_never_had_is_an_error_that_names_the_column(schema
 
 def test_the_header_explains_every_alias(schema: Schema) -> None:
     header = codec_for("compact", schema).header(range(6)).splitlines()
-    assert header[0] == "A age integer -5 to 1200"
+    assert header[0] == "A age integer a-5 to d1200"
     assert header[1].startswith("B job a=Private b=no c=null")
     assert header[1].endswith("?=missing")
     assert len(header) == 6
@@ -162,3 +163,34 @@ def test_segments_encoded_apart_are_the_row_encoded_whole(
             for place, index in enumerate(order):
                 apart += tokenizer.encode(codec.encode_cell(index, row[index], place == len(order) - 1))
             assert tokenizer.encode(text) == apart + tokenizer.encode_ending(codec.row_close)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "cell", "text"),
+    [
+        ("0", "99999", "0", " Aa0 \n"),
+        ("0", "99999", "7298", " Ad7298 \n"),
+        ("-50", "50", "-7", " Aa-7 \n"),
+        ("-0.5", "120.25", "100.5", " Ac100.5 \n"),
+        ("10", "99", "42", " A42 \n"),
+        ("-5", "9", "-3", " A-3 \n"),
+        ("0", "0.75", "0.5", " A0.5 \n"),
+    ],
+)
+def test_compact_says_how_long_a_number_is_where_lengths_differ(
+    lower: str, upper: str, cell: str, text: str
+) -> None:
+    kind = "decimal" if "." in upper else "integer"
+    codec = codec_for("compact", Schema((_number(kind, lower, upper),)))
+    assert codec.encode_row((cell,), [0]) == text
+    assert codec.parse_row(text, [0]) == (cell,)
+
+
+def test_a_letter_that_is_not_the_numbers_is_refused() -> None:
+    codec = codec_for("compact", Schema((_number("integer", "0", "99999"),)))
+    for text in (" Ab7 \n", " A7 \n", " Aaa7 \n", " Aa77 \n"):
+        assert isinstance(codec.parse_row(text, [0]), Reject)
+
+
+def _number(kind: Literal["integer", "decimal"], lower: str, upper: str) -> Column:
+    return Column("x", "x", kind, "object", lower=lower, upper=upper, decimals=2 if kind == "decimal" else 0)
