@@ -108,16 +108,20 @@ class ModelSection:
 
 @dataclass(frozen=True)
 class PromptSection:
-    """[prompt]: what a context shows and asks for (prompt.contexts.ContextLaw), and how rows are written."""
+    """[prompt]: what a context shows and asks for (prompt.contexts.ContextLaw), and how rows are written.
+
+    By default nothing is shown and one row is asked for: on few rows a small model does best so, and no real row is in
+    a prompt of sampling. HARMONIC's own contexts: contexts = "neighbors", examples = 8, fewest = 4, rows = 4.
+    """
 
     codec: Literal["compact", "json", "paper"] = "compact"
-    order: Literal["fixed", "target_first", "shuffled"] = "fixed"
-    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
-    examples: Natural = 8
+    order: Literal["fixed", "target_first", "shuffled"] = "target_first"
+    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
+    examples: Natural = 0
     """At most this many rows are shown (k)."""
-    fewest: Natural = 4
+    fewest: Natural = 0
     """At least this many."""
-    rows: Count = 4
+    rows: Count = 1
     """Rows asked for in one context."""
     related: bool = True
     """Whether the rows of one context are neighbours of each other."""
@@ -152,13 +156,12 @@ class BudgetSection:
             )
 
 
-DEFAULT_BUDGET = BudgetSection(most_tokens=700_000)
+DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
 """What two processor cores train nano on in three to five minutes."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
-    "per_device_train_batch_size": 4,
-    "num_train_epochs": 15,
-    "max_steps": 300,
+    "per_device_train_batch_size": 32,
+    "num_train_epochs": 40,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
 }

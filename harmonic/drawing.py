@@ -178,7 +178,7 @@ class Drawer:
 
     def shown_to(self, n_rows: int, *, seed: int, settings: SampleSection) -> list[ShownRows] | None:
         """Which training rows the prompts of rows 0 ... n_rows - 1 show; None where no prompt shows any."""
-        if self.law.contexts == "synthetic" or not self.law.examples:
+        if not self.law.shows_training_rows:
             return None
         plan, source = self._plan(settings, seed), self._source(0, seed, settings, None)
         assert source is not None
@@ -194,7 +194,7 @@ class Drawer:
         """How probable other rows are, each in a context of its own; see Harmonic.score."""
         rows = to_rows(frame, self.schema)
         law = replace(self.law, rows=1)
-        shown = Shown([], None) if law.contexts == "synthetic" else self.shown
+        shown = self.shown if law.shows_training_rows else Shown([], None)
         contexts = Contexts(
             shown.rows,
             shown.near_of(frame, law),
@@ -226,7 +226,7 @@ class Drawer:
         incomplete = Incomplete(frame, self.schema)
         if not incomplete.numbers:
             return incomplete.filled({})
-        shown = Shown([], None) if self.law.contexts == "synthetic" else self.shown
+        shown = self.shown if self.law.shows_training_rows else Shown([], None)
         contexts = Contexts(
             shown.rows,
             shown.near_incomplete(incomplete, self.law),
@@ -271,8 +271,10 @@ class Drawer:
     def _source(
         self, start: int, seed: int, settings: SampleSection, earlier: Earlier | None
     ) -> Source | None:
-        """What contexts from row `start` on may show: training rows, or those of the wave before."""
+        """What contexts from row `start` on may show: training rows, those of the wave before, or nothing."""
         law = self.law
+        if not law.examples and law.order != "shuffled":
+            return None
         if law.contexts != "synthetic":
             if self._train is None or self._train.seed != seed:
                 self._train = Source(

@@ -82,13 +82,19 @@ def preflight(config: Config) -> str:
 
 
 def load(run: Run, config: Config) -> Harmonic:
-    """The fitted synthesizer of a trained run. Raises HarmonicError if it is not trained, or its table changed."""
+    """The fitted synthesizer of a trained run; its table is read where prompts show rows of it.
+
+    Raises HarmonicError if it is not trained, or its table changed.
+    """
     if not run.has("adapter"):
         raise HarmonicError(
             f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py."
         )
+    synthesizer = build_synthesizer(config)
+    if not synthesizer.needs_rows:
+        return synthesizer.load(None, Schema.from_json(run.read_json("schema.json")), run.path("adapter"))
     schema, parts = prepare(run, config, write=False)
-    return build_synthesizer(config).load(parts.train, schema, run.path("adapter"))
+    return synthesizer.load(parts.train, schema, run.path("adapter"))
 
 
 def sample(

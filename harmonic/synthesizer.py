@@ -122,6 +122,12 @@ class Harmonic:
         self.loaded_ = self._load_fitted(Path(self.result_.adapter))
         return self
 
+    @property
+    def needs_rows(self) -> bool:
+        """Whether sampling, too, needs the training rows: where prompts show them or draw orders as theirs were."""
+        section = self._prompt_section()
+        return section.contexts != "synthetic" and (section.examples > 0 or section.order == "shuffled")
+
     def preflight(self, train: DataFrame, schema: Schema | None = None) -> Preflight:
         """What `fit` would cost: steps, tokens, time and memory. Raises HarmonicError as `fit` would."""
         self._prepare(train, schema)
@@ -233,7 +239,7 @@ class Harmonic:
 
     def _take(self, train: DataFrame | None) -> None:
         section = self._prompt_section()
-        if train is None and section.contexts != "synthetic":
+        if train is None and self.needs_rows:
             raise HarmonicError(
                 f"[prompt] contexts = {section.contexts!r} shows training rows, and none were given. "
                 "Give the training table, or use contexts = 'synthetic'."

@@ -42,6 +42,11 @@ class ContextLaw:
     related: bool = True
     """Whether the rows of one context are neighbours of each other where they can be."""
 
+    @property
+    def shows_training_rows(self) -> bool:
+        """Whether a prompt of sampling holds rows of the training table."""
+        return self.contexts != "synthetic" and self.examples > 0
+
 
 class Context(NamedTuple):
     """Row numbers of the examples shown and of the rows asked for, and the column order."""
