@@ -231,7 +231,13 @@ def test_rows_that_do_not_parse_are_thrown_away(
     course: Any, measurement: Callable[[str], ModuleType]
 ) -> None:
     peers = measurement("peers")
-    texts = {" Bb A12 \n Ba A50 \n": 2, " Bb A12 \n Ba A51 \n": 1, " Bb A12 \n Ba A5": 1, " Ba\n": 0, "": 0}
+    texts = {
+        " Bb Ab12 \n Ba Ab50 \n": 2,
+        " Bb Ab12 \n Ba Ab51 \n": 1,
+        " Bb Ab12 \n Ba Ab5": 1,
+        " Ba\n": 0,
+        "": 0,
+    }
     for text, n_valid in texts.items():
         assert peers._n_valid(course, course.tokenizer.encode(text), 2) == n_valid
     drawn = peers.generate(course, n_contexts=3, n_rows=2, batch=3)

@@ -52,7 +52,7 @@ def test_a_sparse_file_becomes_a_whole_config(tmp_path: Path) -> None:
     config = load_config(_write(tmp_path, '[table]\nsource = "rows.csv"\ntarget = "y"\n[sample]\nrows = 7\n'))
     assert (config.table.target, config.sample.rows if config.sample else 0) == ("y", 7)
     assert config.model.base == "nano"
-    assert config.prompt.examples == 8
+    assert (config.prompt.contexts, config.prompt.examples, config.prompt.rows) == ("random", 0, 1)
 
 
 def test_an_absent_section_is_off() -> None:

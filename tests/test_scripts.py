@@ -21,6 +21,8 @@ SMALL = [
     "train={learning_rate=1e-4, per_device_train_batch_size=1, save_steps=1}",
     "--set",
     "sample.rows=24",
+    "--set",
+    "prompt={contexts='neighbors', examples=8, fewest=4, rows=4}",
 ]
 IN_SMALL_PIECES = (
     "import runpy, sys; from harmonic import pieces; pieces.PIECE_ROWS = 8; sys.argv = sys.argv[1:]; "

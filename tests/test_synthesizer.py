@@ -18,6 +18,8 @@ from harmonic.table.schema import Schema
 from harmonic.table.sources import to_csv_text
 
 TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2}
+NEIGHBORS = PromptSection(contexts="neighbors", examples=8, fewest=4, rows=4)
+"""HARMONIC's own contexts; by default nothing is shown."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def data() -> tuple[pd.DataFrame, Schema]:
 
 
 def _model(**sections: object) -> Harmonic:
+    sections = {"prompt": NEIGHBORS, **sections}
     return Harmonic(budget=BudgetSection(steps=2), train=TRAIN, **sections)  # type: ignore[arg-type]
 
 
@@ -201,6 +204,19 @@ def test_the_audit_says_what_the_mask_has_cost(fitted: Harmonic) -> None:
     assert pace["rows_per_second"] == 10
     assert 0 < (pace["occupancy"] or 0) <= 1
     assert pace["share_of_physical_limit"] is None, "nothing is known about this device"
+
+
+def test_where_nothing_is_shown_rows_come_without_the_training_table(
+    data: tuple[pd.DataFrame, Schema], tmp_path: Path
+) -> None:
+    train, schema = data
+    fitted = _model(prompt=PromptSection()).fit(train, schema, out=tmp_path)
+    assert not fitted.needs_rows
+    assert fitted.shown_to(10, settings=SampleSection(rows=10)) is None
+    stranger = _model(prompt=PromptSection()).load(None, fitted.schema_, tmp_path / "adapter")
+    pd.testing.assert_frame_equal(stranger.sample(12, seed=3), fitted.sample(12, seed=3))
+    with pytest.raises(HarmonicError, match="shows training rows"):
+        _model().load(None, fitted.schema_, tmp_path / "adapter")
 
 
 def test_what_prompts_showed_is_known_row_by_row(fitted: Harmonic) -> None:

@@ -24,7 +24,6 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -37,12 +36,12 @@ from harmonic.model.lora import Method, count_trainable, lora_config
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
-from harmonic.model.sharing import is_lean, reader_for, share_owners
+from harmonic.model.sharing import is_lean, lean_losses, reader_for
 from harmonic.model.vendor import build, check_keys
 from harmonic.model.visits import Reader, Visits, VisitSet, measure
 from harmonic.model.watch import Stop, Watch, interruptible, last_checkpoint
 from harmonic.precision import fast_dtype
-from harmonic.prompt.instructions import IGNORED, Tokens
+from harmonic.prompt.instructions import Tokens
 
 _LEAN_BYTES = 1 << 29
 """Largest logits of a micro-batch that the CPU's own loss holds at once; above, TRL's chunked one takes over."""
@@ -186,7 +185,7 @@ class _Trainer(SFTTrainer):
         """Nats a label token. On CPUs without TRL's entropy and accuracy, which cost a third of a step."""
         if return_outputs or not self._fits(inputs):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        sums, counts = self._lean_losses(model, inputs)
+        sums, counts = lean_losses(model, inputs)
         loss = sums.sum() / (counts.sum() if num_items_in_batch is None else num_items_in_batch)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
@@ -202,7 +201,7 @@ class _Trainer(SFTTrainer):
         for batch in self.get_eval_dataloader():
             inputs = self._prepare_inputs(batch)
             with torch.no_grad(), self.compute_loss_context_manager():
-                losses = self._lean_losses if self._fits(inputs) else _fused_losses
+                losses = lean_losses if self._fits(inputs) else _fused_losses
                 both = self.accelerator.gather_for_metrics(torch.stack(losses(model, inputs), dim=1))
             totals += both.double().sum(0).cpu()
         metrics = {"eval_loss": float(totals[0] / totals[1])}
@@ -213,27 +212,6 @@ class _Trainer(SFTTrainer):
     def _fits(self, inputs: Mapping[str, Tensor]) -> bool:
         is_small = 4 * inputs["labels"].numel() * self._vocab_size <= _LEAN_BYTES
         return "owners" in inputs or (self._is_lean and is_small)
-
-    def _lean_losses(self, model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Summed nats and number of labels by instruction, each [batch]; logits only where some row has a label.
-
-        No attention mask but that of shared beginnings: padding stands on the right, where no token of a row looks.
-        """
-        targets = inputs["labels"][:, 1:]
-        columns = (targets != IGNORED).any(dim=0).nonzero().flatten()
-        is_shared = "owners" in inputs
-        seen = {key: inputs[key] for key in ("position_ids", "attention_mask")} if is_shared else {}
-        logits = model(input_ids=inputs["input_ids"], use_cache=False, logits_to_keep=columns, **seen).logits
-        wanted = targets[:, columns]
-        nats = cross_entropy(
-            logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-        ).view(wanted.shape)
-        counts = (wanted != IGNORED).to(nats.dtype)
-        if not is_shared:
-            return nats.sum(dim=1), counts.sum(dim=1)
-        owners = inputs["owners"][:, 1:][:, columns]
-        n = int(inputs["owners"].max()) + 1
-        return share_owners(nats, owners, n), share_owners(counts, owners, n)
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from harmonic.model.load import LoadedModel
 from harmonic.model.visits import Example, Padding, Reader
@@ -79,10 +80,25 @@ class Sharing:
         return (shared, int(sizes[best])) if costs[best] < plain else (0, 1)
 
 
-def share_owners(values: Tensor, owners: Tensor, n: int) -> Tensor:
-    """Sums of values [groups, length] by the instruction that each token belongs to, [n]."""
-    is_own = owners >= 0
-    return values.new_zeros(n).index_add(0, owners[is_own], values[is_own])
+def lean_losses(model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Summed nats and number of labels by instruction, each [batch]; logits only where some row has a label.
+
+    No attention mask but that of shared beginnings: padding stands on the right, where no token of a row looks.
+    """
+    targets = inputs["labels"][:, 1:]
+    columns = (targets != IGNORED).any(dim=0).nonzero().flatten()
+    owners = inputs.get("owners")
+    seen = {} if owners is None else {key: inputs[key] for key in ("position_ids", "attention_mask")}
+    logits = model(input_ids=inputs["input_ids"], use_cache=False, logits_to_keep=columns, **seen).logits
+    wanted = targets[:, columns]
+    nats = cross_entropy(
+        logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view(wanted.shape)
+    counts = (wanted != IGNORED).to(nats.dtype)
+    if owners is None:
+        return nats.sum(dim=1), counts.sum(dim=1)
+    n, owners_wanted = int(owners.max()) + 1, owners[:, 1:][:, columns]
+    return _by_owner(nats, owners_wanted, n), _by_owner(counts, owners_wanted, n)
 
 
 def reader_for(loaded: LoadedModel, settings: Mapping[str, Any]) -> Reader:
@@ -144,3 +160,9 @@ def _visible(owners: Tensor) -> Tensor:
     before = torch.ones(length, length, dtype=torch.bool).tril()
     own = owners[:, None, :] == owners[:, :, None]
     return ((own | (owners == _OF_ALL)[:, None, :]) & before)[:, None]
+
+
+def _by_owner(values: Tensor, owners: Tensor, n: int) -> Tensor:
+    """Sums of values [groups, length] by the instruction that each token belongs to, [n]."""
+    is_own = owners >= 0
+    return values.new_zeros(n).index_add(0, owners[is_own], values[is_own])

@@ -28,16 +28,16 @@ _STREAMS: dict[Purpose, int] = {"train": 11, "val": 12, "sample": 13}
 class ContextLaw:
     """How contexts are drawn; the run file's [prompt] section holds the same names."""
 
-    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "neighbors"
-    examples: int = 8
+    contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
+    examples: int = 0
     """At most this many examples (k)."""
-    fewest: int = 4
+    fewest: int = 0
     """At least this many, where as many neighbours exist."""
-    rows: int = 4
+    rows: int = 1
     """Rows asked for in one context."""
     pool: int = 1
     """Examples come from the nearest pool * k rows."""
-    order: Literal["fixed", "target_first", "shuffled"] = "fixed"
+    order: Literal["fixed", "target_first", "shuffled"] = "target_first"
     """`fixed` is the order of the schema; `target_first` puts the target before what may depend on it."""
     related: bool = True
     """Whether the rows of one context are neighbours of each other where they can be."""

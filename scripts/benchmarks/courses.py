@@ -101,7 +101,7 @@ def course_of(base: Base, data_dir: Path, table: str, n_contexts: int) -> tuple[
     _ = grammar.longest(order[-1:]), grammar.alphabet(order[-1:]), grammar.program(order)
     compile_seconds = time.monotonic() - started
     rows = to_rows(frame, schema)
-    law = ContextLaw()
+    law = ContextLaw("neighbors", examples=8, fewest=4, rows=4, order="fixed")
     near = Neighbors(schema, class_aware=True, seed=0).fit(frame).kneighbors(None, law.pool * law.examples)
     contexts = Contexts(rows, near, law, seed=0, purpose="sample")
     shown = [[rows[row] for row in contexts[number].examples] for number in range(n_contexts)]

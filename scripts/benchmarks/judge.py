@@ -17,7 +17,7 @@ from typing import Any
 
 from harmonic.table.schema import Column, Row
 
-_PIECE = re.compile(r' ([A-Z]+)("(?:[^"\\]|\\.)*"|\?|[a-z]+|-?[0-9][0-9.: -]*?)(?= [A-Z]| \n)')
+_PIECE = re.compile(r' ([A-Z]+)("(?:[^"\\]|\\.)*"|\?|[a-z]+|[a-z]*-?[0-9][0-9.: -]*?)(?= [A-Z]| \n)')
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9]")
 _CLOCKS = {"minute": "minutes", "second": "seconds", "millisecond": "milliseconds"}
 
@@ -88,12 +88,31 @@ def _untagged(said: str, column: Column) -> str | None:
         if json.dumps(word, ensure_ascii=False) != said:
             raise Refused(f"column {column.label!r}: {said!r} has another spelling")
         return str(word)
+    if column.is_numeric:
+        return _unsized(said, column)
     if not said.isalpha():
         return said
     number = _number_of(said.upper())
     if number >= len(column.levels):
         raise Refused(f"column {column.label!r}: there is no level {said!r}")
     return column.levels[number]
+
+
+def _unsized(said: str, column: Column) -> str:
+    """The number without the letter of its length, which stands where lengths differ."""
+    low, high = Fraction(str(column.lower)), Fraction(str(column.upper))
+    lengths = {_n_whole(low), _n_whole(high), *([1] if low < 0 < high else [])}
+    if len(lengths) == 1:
+        return said
+    letter, number = said[:1], said[1:]
+    if not _NUMBER.fullmatch(number) or ord(letter) - ord("a") + 1 != _n_whole(Fraction(number)):
+        raise Refused(f"column {column.label!r}: {said!r} does not say its length")
+    return number
+
+
+def _n_whole(number: Fraction) -> int:
+    """Digits before the point."""
+    return len(str(int(abs(number))))
 
 
 def _number_of(letters: str) -> int:

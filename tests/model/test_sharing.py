@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from harmonic.model.finetune import _Trainer
 from harmonic.model.load import load_model
-from harmonic.model.sharing import Sharing, can_share, reader_for
+from harmonic.model.sharing import Sharing, can_share, lean_losses, reader_for
 from harmonic.model.visits import Example, Padding
 from harmonic.prompt.instructions import IGNORED
 
@@ -35,7 +34,7 @@ def _alone(example: Example) -> torch.Tensor:
 
 
 def _together(reader: Any, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    return _Trainer._lean_losses(None, LOADED.model, reader(examples))  # type: ignore[arg-type]
+    return lean_losses(LOADED.model, reader(examples))
 
 
 @settings(max_examples=15, deadline=None)

@@ -109,7 +109,8 @@ def test_one_seed_gives_one_sequence_and_purposes_differ() -> None:
 def test_rows_from_elsewhere_get_their_examples_from_the_training_rows() -> None:
     table, near = _line(20)
     held: list[Row] = [("3",), ("x",)]
-    contexts = Contexts(table, near[[3, 10]], ContextLaw(rows=1), seed=0, purpose="val", asked=held)
+    law = ContextLaw("neighbors", examples=8, fewest=4)
+    contexts = Contexts(table, near[[3, 10]], law, seed=0, purpose="val", asked=held)
     assert contexts.per_pass == 2
     for visit in _visits(contexts, 20):
         if visit.members == (0,):
@@ -119,7 +120,9 @@ def test_rows_from_elsewhere_get_their_examples_from_the_training_rows() -> None
 def test_contexts_ask_for_the_rows_of_a_selection_alone_each_once_a_pass() -> None:
     table, near = _line(40)
     among = np.array([3, 4, 5, 17, 18, 31, 39])
-    whole = Contexts(table, near, ContextLaw(rows=3, examples=4), seed=0, purpose="sample")
+    whole = Contexts(
+        table, near, ContextLaw("neighbors", rows=3, examples=4, fewest=4), seed=0, purpose="sample"
+    )
     contexts = whole.only(among)
     for start in (0, contexts.per_pass):
         visits = [contexts[start + number] for number in range(contexts.per_pass)]
@@ -132,7 +135,7 @@ def test_contexts_ask_for_the_rows_of_a_selection_alone_each_once_a_pass() -> No
 def test_the_context_around_a_row_does_not_depend_on_what_else_is_asked_for() -> None:
     table, near = _line(40)
     queries: list[Row] = [("100",), ("101",), ("102",)]
-    law = ContextLaw(examples=6, fewest=2)
+    law = ContextLaw("neighbors", examples=6, fewest=2, rows=4)
     few = Contexts(table, near[:1], law, seed=0, purpose="sample", asked=queries[:1])
     many = Contexts(table, near[:3], law, seed=0, purpose="sample", asked=queries)
     assert few.around(0, 7) == many.around(0, 7)
