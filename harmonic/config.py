@@ -134,6 +134,14 @@ class PromptSection:
     class_aware: bool = True
     """Whether neighbours share the class or, where the target is a quantity, are near in it too."""
 
+    def __post_init__(self) -> None:
+        groups_rows = self.contexts == "neighbors" and self.rows > 1
+        if self.contexts != "random" and not self.examples and not groups_rows:
+            raise HarmonicError(
+                f"[prompt]: contexts = {self.contexts!r} and examples = 0, so that nothing is shown. Set examples "
+                "(HARMONIC's own: examples = 8, fewest = 4, rows = 4), or contexts = 'random'."
+            )
+
 
 @dataclass(frozen=True)
 class BudgetSection:

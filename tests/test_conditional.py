@@ -60,7 +60,8 @@ def base(table: pd.DataFrame, schema: Schema) -> Callable[..., Harmonic]:
     loaded = load_model("nano")
 
     def make(**prompt: Any) -> Harmonic:
-        made = Harmonic(prompt=PromptSection(**{"examples": 2, "fewest": 1, **prompt}))
+        shown = {"contexts": "neighbors", "examples": 2, "fewest": 1, "rows": 4}
+        made = Harmonic(prompt=PromptSection(**{**shown, **prompt}))
         made.schema_, made.loaded_ = schema, loaded
         made._take(table)
         made._build(loaded)
@@ -94,6 +95,7 @@ def _check(rows: pd.DataFrame, schema: Schema) -> None:
         {"contexts": "random"},
         {"contexts": "paper", "codec": "paper"},
         {"contexts": "synthetic"},
+        {"contexts": "random", "examples": 0, "rows": 1},
     ],
 )
 def test_every_row_satisfies_its_conditions_under_every_law(
@@ -235,7 +237,9 @@ def _with_holes(table: pd.DataFrame, share: float = 0.3) -> pd.DataFrame:
     return holes
 
 
-@pytest.mark.parametrize("prompt", [{}, {"contexts": "random"}, {"contexts": "synthetic", "codec": "json"}])
+@pytest.mark.parametrize(
+    "prompt", [{}, {"contexts": "random", "examples": 0}, {"contexts": "synthetic", "codec": "json"}]
+)
 def test_imputation_fills_every_cell_and_changes_nothing_else(
     prompt: dict[str, Any], base: Callable[..., Harmonic], table: pd.DataFrame, schema: Schema
 ) -> None:

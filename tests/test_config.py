@@ -381,3 +381,10 @@ def test_conditions_of_a_sample_stand_in_the_run_file_and_survive_json(tmp_path:
     assert (config.sample.where, config.sample.rules) == (("age >= 65",), ("start <= end",))
     assert (config.sample.given, config.sample.quotas) == ({"sex": 2}, {"class": {"yes": 0.5, "no": 0.5}})
     assert config_from_dict(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize("contexts", ["neighbors", "synthetic", "paper"])
+def test_contexts_that_would_show_nothing_are_refused(contexts: str) -> None:
+    with pytest.raises(HarmonicError, match="nothing is shown"):
+        config_from_dict({**TABLE, "prompt": {"contexts": contexts}})
+    assert config_from_dict({**TABLE, "prompt": {"contexts": contexts, "examples": 3}}).prompt.examples == 3

@@ -115,10 +115,11 @@ def test_the_adapter_can_be_loaded_in_another_synthesizer(
 @pytest.mark.parametrize(
     "prompt",
     [
-        PromptSection(contexts="random", rows=3),
-        PromptSection(contexts="paper", codec="paper", loss="last"),
-        PromptSection(codec="json", order="shuffled", examples=2, rows=2),
-        PromptSection(loss="every", examples=0),
+        PromptSection(contexts="random", examples=8, fewest=4, rows=3),
+        PromptSection(contexts="paper", codec="paper", loss="last", examples=5),
+        PromptSection(contexts="neighbors", codec="json", order="shuffled", examples=2, rows=2),
+        PromptSection(order="shuffled"),
+        PromptSection(),
     ],
 )
 def test_every_kind_of_context_trains_and_samples(
