@@ -110,8 +110,8 @@ class ModelSection:
 class PromptSection:
     """[prompt]: what a context shows and asks for (prompt.contexts.ContextLaw), and how rows are written.
 
-    By default nothing is shown and one row is asked for: on few rows a small model does best so, and no real row is in
-    a prompt of sampling. HARMONIC's own contexts: contexts = "neighbors", examples = 8, fewest = 4, rows = 4.
+    By default nothing is shown and one row is asked for: no real row is in a prompt of sampling. HARMONIC's own
+    contexts: contexts = "neighbors", examples = 8, fewest = 4, rows = 4.
     """
 
     codec: Literal["compact", "json", "paper"] = "compact"
@@ -165,7 +165,7 @@ class BudgetSection:
 
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
-"""What two processor cores train nano on in three to five minutes."""
+"""What one processor core trains nano on in some six minutes (bfloat16 instructions)."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
     "per_device_train_batch_size": 32,

@@ -324,7 +324,10 @@ class Harmonic:
         return DEFAULT_LORA if self.lora is None else self.lora
 
     def _validation(self, val: DataFrame | None) -> list[Tokens] | None:
-        if val is None or not len(val):
+        if val is None:
+            return None
+        val = self._readable(val)
+        if not len(val):
             return None
         contexts = Contexts(
             self.rows_,
@@ -337,6 +340,17 @@ class Harmonic:
         )
         instructions = self._visits(contexts)
         return [instructions[number] for number in range(min(contexts.per_pass, VAL_CONTEXTS))]
+
+    def _readable(self, val: DataFrame) -> DataFrame:
+        """The validation rows that training rows can tell something about: no unseen level, nothing newly missing."""
+        is_readable = [self.codec_.writes(row) for row in to_rows(val, self.schema_)]
+        if n_unseen := is_readable.count(False):
+            log.info(
+                "%d of %d validation rows hold what no training row does (a level, a missing cell), and do not count.",
+                n_unseen,
+                len(val),
+            )
+        return val[is_readable]
 
     # what both need.
 

@@ -154,6 +154,18 @@ def test_validation_rows_are_used_when_given(data: tuple[pd.DataFrame, Schema]) 
     assert model.result_.val_losses
 
 
+def test_validation_rows_with_levels_unseen_in_training_do_not_count(
+    data: tuple[pd.DataFrame, Schema], caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = pd.DataFrame({"size": [1, 2, 3, 4] * 6, "kind": ["a", "b"] * 12})
+    val = pd.DataFrame({"size": [2, 3, 4], "kind": ["a", "never seen", "b"]})
+    with caplog.at_level("INFO"):
+        model = _model(prompt=PromptSection()).fit(frame, val=val)
+    assert model.result_.val_losses
+    assert "1 of 3 validation rows" in caplog.text
+    assert not _model(prompt=PromptSection()).fit(frame, val=val.iloc[[1]]).result_.val_losses
+
+
 def test_a_wide_table_asks_for_fewer_rows_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     frame = pd.DataFrame({f"c{n}": [f"l{k % 4}" for k in range(40)] for n in range(60)})
     model = _model(prompt=PromptSection(rows=8, examples=5)).fit(frame)

@@ -88,16 +88,14 @@ def _fineness(column: Column) -> str:
 
 def _number(nodes: ByteNodes, column: Column, after: int) -> int:
     """Canonical integers and decimals between the column's bounds, multiples of its step."""
-    places = column.decimals if column.kind == "decimal" else 0
-    low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
-    return number(nodes, low, high, Grid(places, in_units(column)), after)
+    low, high, grid = _range(column)
+    return number(nodes, low, high, grid, after)
 
 
 def _sized_number(nodes: ByteNodes, column: Column, after: int) -> int:
     """`_number` behind the letter of its length (`size_of`)."""
-    places = column.decimals if column.kind == "decimal" else 0
-    low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
-    grid, result = Grid(places, in_units(column)), DEAD
+    low, high, grid = _range(column)
+    places, result = grid.places, DEAD
     longest = max(1, len(str(max(abs(low), abs(high)))) - places)
     for size in range(1, longest + 1):
         # In units of the last place: from the least number with so many digits before its point to the greatest.
@@ -110,11 +108,20 @@ def _sized_number(nodes: ByteNodes, column: Column, after: int) -> int:
     return result
 
 
+def _range(column: Column) -> tuple[int, int, Grid]:
+    """The column's bounds in units of its last decimal place, and its grid."""
+    low, high = _bound(column, column.lower, ROUND_CEILING), _bound(column, column.upper, ROUND_FLOOR)
+    return low, high, Grid(_places(column), in_units(column))
+
+
+def _places(column: Column) -> int:
+    return column.decimals if column.kind == "decimal" else 0
+
+
 def _bound(column: Column, bound: str | None, rounding: str) -> int:
     """A bound in units of the last decimal place, rounded inwards."""
-    places = column.decimals if column.kind == "decimal" else 0
     try:
-        value = Decimal(str(bound)).scaleb(places, _EXACT)
+        value = Decimal(str(bound)).scaleb(_places(column), _EXACT)
         return int(value.to_integral_value(rounding, _EXACT))
     except (ArithmeticError, ValueError) as error:
         raise HarmonicError(

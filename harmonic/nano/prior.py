@@ -21,6 +21,7 @@ from harmonic.nano.columns import Drawn, Mask
 from harmonic.nano.derived import measured_flag
 from harmonic.nano.graphs import draw_columns, draw_law
 from harmonic.nano.mechanisms import limited, log_uniform, pick
+from harmonic.table.graph import Parents
 from harmonic.table.schema import Column, Kind, Row, Schema
 
 LEAST_SEEN = 8
@@ -58,10 +59,6 @@ class PriorSettings:
             )
 
 
-Parents = tuple[tuple[int, ...], ...]
-"""For each column the numbers of those it was made from, hidden causes left out; there are no cycles."""
-
-
 def sample_table(
     rng: Generator, settings: PriorSettings = PriorSettings(), *, n_rows: int | None = None
 ) -> tuple[Schema, list[Row]]:
@@ -75,7 +72,8 @@ def sample_table(
 def sample_causal_table(
     rng: Generator, settings: PriorSettings = PriorSettings(), *, n_rows: int | None = None
 ) -> tuple[Schema, list[Row], Parents]:
-    """The table that `sample_table` gives, and its causal graph: what only a generated table can tell."""
+    """The table that `sample_table` gives, and its causal graph, hidden causes left out: what only a generated
+    table can tell."""
     if n_rows is None:
         n_rows = round(float(log_uniform(rng, settings.min_rows, settings.max_rows)))
     if n_rows < 1:

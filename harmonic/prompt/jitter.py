@@ -37,7 +37,7 @@ class Jitter:
         self._scales = {
             number: _scale(column, cells)
             for number, (column, cells) in enumerate(columns)
-            if column.is_numeric and not column.levels
+            if column.is_numeric
         }
 
     def __call__(self, row: Row, rng: Generator) -> Row:
@@ -51,16 +51,13 @@ class Jitter:
 
 
 def _scale(column: Column, cells: Sequence[str | None]) -> _Scale:
-    amounts = [amount for amount in present_cells(cells, column) if amount is not None]
-    found = sorted({units_of(amount, column, up=False) for amount in amounts})
-    places = {units: place for place, units in enumerate(found)}
     counts = Counter(cell for cell in cells if cell is not None)
-    singles = {
-        cell: places[units_of(amount, column, up=False)]
-        for cell, amount in zip(cells, present_cells(cells, column), strict=True)
-        if cell is not None and amount is not None and counts[cell] == 1
-    }
-    return _Scale(column, found, singles)
+    amounts = zip(counts, present_cells(list(counts), column), strict=True)
+    # A canonical cell is one value, and the other way round.
+    units = {cell: units_of(amount, column, up=False) for cell, amount in amounts if amount is not None}
+    ranked = sorted(units, key=units.__getitem__)
+    singles = {cell: place for place, cell in enumerate(ranked) if counts[cell] == 1}
+    return _Scale(column, [units[cell] for cell in ranked], singles)
 
 
 def _between(units: list[int], place: int, ranks: float, rng: Generator) -> int:

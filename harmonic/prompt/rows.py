@@ -155,6 +155,14 @@ class Codec(ABC):
         ]
         return self.row_open + "".join(parts) + self.row_close
 
+    def writes(self, row: Row) -> bool:
+        """Whether `encode_row` can write the row: no unknown level, nothing missing where nothing was missing."""
+        forms = [self.form(index, False) for index in range(len(row))]
+        return all(
+            cell in self._literals[index, False] or (cell is not None and form.language is not None)
+            for index, (cell, form) in enumerate(zip(row, forms, strict=True))
+        )
+
     def parse_row(self, text: str, order: Sequence[int]) -> Row | Reject:
         """The inverse of `encode_row`: every cell checked against its column's language, levels and bounds."""
         if not text.startswith(self.row_open):
