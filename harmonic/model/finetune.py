@@ -36,7 +36,7 @@ from harmonic.model.lora import Method, count_trainable, lora_config
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
-from harmonic.model.sharing import is_lean, lean_losses, reader_for
+from harmonic.model.sharing import ATTENTION, Sharing, is_lean, lean_losses, reader_for
 from harmonic.model.vendor import build, check_keys
 from harmonic.model.visits import Reader, Visits, VisitSet, measure
 from harmonic.model.watch import Stop, Watch, interruptible, last_checkpoint
@@ -172,6 +172,8 @@ class _Trainer(SFTTrainer):
         self.processing_class = None  # else a copy of the tokenizer lies in every checkpoint
         self.remove_callback(PrinterCallback)
         base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        if isinstance(reader, Sharing):
+            base.set_attn_implementation(ATTENTION)
         self._vocab_size = int(base.config.get_text_config().vocab_size)
         self._is_lean = is_lean(loaded, args.to_dict())
 

@@ -25,6 +25,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from harmonic.nano.attention import ATTENTION
 from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.vocabulary import BOS, EOS, PAD, train_vocabulary
 from harmonic.precision import fast_dtype
@@ -39,11 +40,11 @@ ROW_BUCKETS = (1, 4, 16, 64)
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     vocab_size: int = 2048
-    hidden_size: int = 256
-    num_hidden_layers: int = 5
-    num_attention_heads: int = 4
+    hidden_size: int = 192
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 3
     num_key_value_heads: int = 1
-    intermediate_size: int = 640
+    intermediate_size: int = 512
     max_position_embeddings: int = 2048
     rope_theta: float = 10000.0
 
@@ -96,6 +97,7 @@ class Pretraining:
         )
         torch.manual_seed(settings.seed)
         self.model: Any = build_model(settings.model, self.fast_tokenizer)
+        self.model.set_attn_implementation(ATTENTION)
         self.model.to(self.device)
         self.optimizers = self._build_optimizers()
         self.tokens = 0
@@ -184,11 +186,14 @@ class Pretraining:
     def _train_step(self, batch: list[Tokens], is_late: bool = False) -> tuple[float, bool]:
         """One step of all processes; returns the loss, nats a token, and whether any process is late."""
         ids, labels = self._tensors(batch)
+        wanted = labels[:, 1:] != IGNORED
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_half):
-            logits = self.model(input_ids=ids).logits
-        loss = _token_losses(logits, labels).sum()
+            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
+            # Headers carry no loss: no logits are made for them.
+            logits = self.model.lm_head(hidden[:, :-1][wanted])
+        loss = nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="sum")
         loss.backward()
-        facts = [float(loss.detach()), float((labels[:, 1:] != IGNORED).sum()), ids.numel(), float(is_late)]
+        facts = [float(loss.detach()), float(wanted.sum()), ids.numel(), float(is_late)]
         nats, n_labels, n_tokens, n_late = self._share_gradients(facts)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.max_grad_norm)
         scale = self._rate_scale()
