@@ -37,6 +37,7 @@ from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.model.sharing import reader_for
 from harmonic.prompt.contexts import ContextLaw, Contexts, fixed_order
+from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
@@ -292,11 +293,16 @@ class Harmonic:
         return self._visits(
             Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target),
             Jitter(self.rows_, self.schema_, self._prompt_section().jitter),
+            Crossover(self.rows_, self.schema_, self._prompt_section().crossover),
         )
 
-    def _visits(self, contexts: Contexts, jitter: Jitter | None = None) -> Instructions:
+    def _visits(
+        self, contexts: Contexts, jitter: Jitter | None = None, crossover: Crossover | None = None
+    ) -> Instructions:
         loss = self._prompt_section().loss
-        return Instructions(contexts, self.codec_, self.grammar_.tokenizer, loss, jitter, self.seed)
+        return Instructions(
+            contexts, self.codec_, self.grammar_.tokenizer, loss, jitter, crossover, self.seed
+        )
 
     def _preflight(self, loaded: LoadedModel, instructions: Instructions) -> Preflight:
         settings = self._train_settings()

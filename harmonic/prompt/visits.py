@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from harmonic.prompt.contexts import Contexts
+from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instruction
 from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.rows import Codec
@@ -18,8 +19,8 @@ _STREAM = 14
 
 
 class Instructions:
-    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time; with `jitter` their numbers are
-    moved on each visit."""
+    """The tokens of context 0, 1, 2, ...: written when asked for, the same each time; with `crossover` the rows asked
+    for are crossed with others early on, with `jitter` the numbers of all rows are moved on each visit."""
 
     def __init__(
         self,
@@ -28,6 +29,7 @@ class Instructions:
         tokenizer: TextTokenizer,
         loss: Loss,
         jitter: Jitter | None = None,
+        crossover: Crossover | None = None,
         seed: int = 0,
     ) -> None:
         self.contexts = contexts
@@ -35,6 +37,7 @@ class Instructions:
         self.tokenizer = tokenizer
         self.loss: Loss = loss
         self.jitter = jitter
+        self.crossover = crossover
         self.seed = seed
 
     @property
@@ -46,8 +49,11 @@ class Instructions:
         context = self.contexts[index]
         examples = [self.contexts.rows[number] for number in context.examples]
         rows = [self.contexts.asked[number] for number in context.members]
+        rng = np.random.default_rng([self.seed, _STREAM, index])
+        if self.crossover is not None:
+            visit = index * len(context.members)
+            rows = [self.crossover(number, visit, rng) for number in context.members]
         if self.jitter is not None:
-            rng = np.random.default_rng([self.seed, _STREAM, index])
             examples, rows = ([self.jitter(row, rng) for row in part] for part in (examples, rows))
         instruction = write_instruction(self.codec, examples, len(rows), context.order, rows)
         return tokenize(instruction, self.tokenizer, self.loss)

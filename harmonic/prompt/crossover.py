@@ -1,0 +1,69 @@
+"""Crossover: early in training, cells of a row give way to those of other rows of its class.
+
+What enters is the training rows and how many visits crossover lasts; what leaves is a row to learn from. On few rows a
+model learns the rows by heart before it learns what a class means for each column. Rows that are crossed within their
+class hold exactly that, in endless variety: a model begins with class-conditional columns, which leak nothing, and
+ends with the rows as they are, from which it learns what else hangs together. On the last visit no cell is crossed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from numpy.random import Generator
+
+from harmonic.table.schema import Row, Schema
+
+CROSSED = 0.5
+"""The share of a crossed row's cells that come from other rows."""
+_NEAR = 0.05
+"""Where the target is a quantity, rows of one class are those within this share of the ranks, to either side."""
+
+
+class Crossover:
+    """Crosses rows within their class: at visit 0 always, from visit `visits` on never, in between in proportion."""
+
+    def __init__(self, rows: Sequence[Row], schema: Schema, visits: int) -> None:
+        self.visits = visits
+        self._rows = rows
+        names = [column.name for column in schema.modelled]
+        self._target = names.index(schema.target) if schema.target in names else None
+        self._classes = self._groups(schema.task == "regression")
+
+    def __call__(self, member: int, visit: int, rng: Generator) -> Row:
+        """Training row number `member` as visit number `visit` sees it."""
+        row = self._rows[member]
+        if visit >= self.visits or rng.random() < visit / self.visits:
+            return row
+        donors, crossed = self._classes[member], list(row)
+        for column in range(len(row)):
+            if column != self._target and rng.random() < CROSSED:
+                crossed[column] = self._rows[donors[int(rng.integers(len(donors)))]][column]
+        return tuple(crossed)
+
+    def _groups(self, is_ordered: bool) -> list[Sequence[int]]:
+        """For each row the rows that may give it cells, itself among them."""
+        numbers = range(len(self._rows))
+        if self._target is None:
+            return [numbers] * len(self._rows)
+        targets = [row[self._target] for row in self._rows]
+        if is_ordered:
+            return _near(targets)
+        members: dict[str | None, list[int]] = {}
+        for number, cell in enumerate(targets):
+            members.setdefault(cell, []).append(number)
+        return [members[cell] for cell in targets]
+
+
+def _near(targets: Sequence[str | None]) -> list[Sequence[int]]:
+    """For each row those whose target is near in rank; rows without one are near each other."""
+    missing = [number for number, cell in enumerate(targets) if cell is None]
+    known = sorted((float(cell), number) for number, cell in enumerate(targets) if cell is not None)
+    order, reach = [number for _, number in known], max(1, round(_NEAR * len(known)))
+    found: list[Sequence[int]] = [missing] * len(targets)
+    for value, number in known:
+        # By the first of equal targets, so that equal rows have equal company.
+        place = bisect_left(known, (value, -1))
+        found[number] = sorted({number, *order[max(0, place - reach) : place + reach + 1]})
+    return found
