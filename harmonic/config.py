@@ -171,8 +171,8 @@ DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
 """What one processor core trains nano on in some six minutes (bfloat16 instructions)."""
 DEFAULT_TRAIN: Vendor = {
     "learning_rate": 4e-3,
-    "per_device_train_batch_size": 32,
-    "num_train_epochs": 40,
+    "per_device_train_batch_size": 16,
+    "num_train_epochs": 30,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
 }
