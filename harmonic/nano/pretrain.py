@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from harmonic.errors import HarmonicError
 from harmonic.nano.attention import ATTENTION
 from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.vocabulary import BOS, EOS, PAD, train_vocabulary
@@ -68,6 +70,9 @@ class PretrainSettings:
     vocabulary_tables: int = 4000
     heldout: int = 96
     save_minutes: float = 5.0
+    start: str | None = None
+    """A model folder, such as checkpoints/nano, with whose vocabulary and weights this run begins; None = from nothing.
+    Optimizers begin anew, so that the rate warms up again."""
     workers: int = 1
     """Processes that write instructions ahead of the training."""
     dtype: Literal["float32", "bfloat16"] | None = None
@@ -97,6 +102,8 @@ class Pretraining:
         )
         torch.manual_seed(settings.seed)
         self.model: Any = build_model(settings.model, self.fast_tokenizer)
+        if settings.start is not None:
+            _begin_with(self.model, Path(settings.start))
         self.model.set_attn_implementation(ATTENTION)
         self.model.to(self.device)
         self.optimizers = self._build_optimizers()
@@ -250,6 +257,8 @@ class Pretraining:
 
     def _load_vocabulary(self) -> PreTrainedTokenizerFast:
         path = self.folder / "tokenizer.json"
+        if self.settings.start is not None and not path.exists():
+            shutil.copyfile(Path(self.settings.start) / "tokenizer.json", path)
         if not path.exists():
             rng = np.random.default_rng([self.settings.seed, 20])
             source = texts(rng, self.settings.corpus, self.settings.vocabulary_tables)
@@ -295,6 +304,21 @@ def build_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) -> 
         use_cache=False,
     )
     return LlamaForCausalLM(config)
+
+
+def _begin_with(model: Any, folder: Path) -> None:
+    """Puts the folder's weights into the model. Raises HarmonicError where they are of another form."""
+    found = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    shapes, wanted = (
+        {name: tuple(weights.shape) for name, weights in each.named_parameters()} for each in (found, model)
+    )
+    if shapes != wanted:
+        odd = sorted(name for name in {*shapes, *wanted} if shapes.get(name) != wanted.get(name))[0]
+        raise HarmonicError(
+            f"start = {str(folder)!r}: {odd} is {shapes.get(odd)} there and {wanted.get(odd)} in [model]. "
+            "Give [model] the form that the folder has, or leave start out."
+        )
+    model.load_state_dict(found.state_dict())
 
 
 def _token_losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from harmonic.errors import HarmonicError
 from harmonic.model.load import load_model, load_tokenizer
 from harmonic.nano.corpus import CorpusSettings, Pools, batches, draw_instruction, texts
 from harmonic.nano.pretrain import ModelSettings, OptimizerSettings, Pretraining, PretrainSettings
@@ -114,6 +115,19 @@ def test_training_learns_saves_and_goes_on(tmp_path: Path) -> None:
     loaded = load_model(str(tmp_path / "model"))
     assert loaded.context_length == 2048
     assert json.loads((tmp_path / "model" / "pretraining.json").read_text())["tokens"] == pretraining.tokens
+
+
+def test_a_run_begins_with_the_weights_of_a_folder_and_refuses_those_of_another_form(tmp_path: Path) -> None:
+    first = Pretraining(SETTINGS, tmp_path / "first")
+    first.export(tmp_path / "model")
+    second = Pretraining(replace(SETTINGS, seed=5, start=str(tmp_path / "model")), tmp_path / "second")
+    assert second.tokenizer_ids == first.tokenizer_ids
+    assert (second.tokens, second.step) == (0, 0)
+    for ours, theirs in zip(second.model.parameters(), first.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs.to(torch.bfloat16).float())
+    wider = replace(SETTINGS, model=replace(SETTINGS.model, hidden_size=32), start=str(tmp_path / "model"))
+    with pytest.raises(HarmonicError, match=r"Give \[model\] the form that the folder has"):
+        Pretraining(wider, tmp_path / "third")
 
 
 def test_two_processes_take_the_step_of_one_that_reads_both_their_batches(
