@@ -103,7 +103,8 @@ class ModelSection:
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     """None = by device."""
     device: str | None = None
-    method: Literal["lora", "full"] = "lora"
+    method: Literal["lora", "full"] | None = None
+    """None = all weights of nano, LoRA for any other base and where [lora] or [quantization] stands."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,9 @@ class BudgetSection:
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
 """What one processor core trains nano on in some six minutes (bfloat16 instructions)."""
+DEFAULT_RATES: Mapping[str, float] = {"full": 1e-2, "lora": 4e-3}
+"""Learning rates by method; all weights learn by Muon."""
 DEFAULT_TRAIN: Vendor = {
-    "learning_rate": 4e-3,
     "per_device_train_batch_size": 16,
     "num_train_epochs": 30,
     "lr_scheduler_type": "cosine",

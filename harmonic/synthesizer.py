@@ -11,7 +11,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ from harmonic.conditional import conditioned
 from harmonic.config import (
     DEFAULT_BUDGET,
     DEFAULT_LORA,
+    DEFAULT_RATES,
     DEFAULT_TRAIN,
     BudgetSection,
     ModelSection,
@@ -103,7 +104,6 @@ class Harmonic:
         """
         self._prepare(train, schema)
         folder = Path(out) if out is not None else self._private_folder()
-        section = self._model_section()
         loaded = self._load(trainable=True)
         self._build(loaded)
         instructions = self._instructions()
@@ -113,7 +113,7 @@ class Harmonic:
             instructions,
             self._validation(val),
             out=folder,
-            method=section.method,
+            method=self._method,
             train_settings=self._train_settings(),
             lora_settings=self._lora_settings(),
             budget=self._budget(),
@@ -313,7 +313,7 @@ class Harmonic:
             lengths.tolist(),
             settings,
             self._budget(),
-            method=self._model_section().method,
+            method=self._method,
             lora_settings=self._lora_settings(),
             per_pass=instructions.per_pass,
         )
@@ -322,10 +322,12 @@ class Harmonic:
         return self.budget or (DEFAULT_BUDGET if self.train is None else BudgetSection())
 
     def _train_settings(self) -> Mapping[str, Any]:
-        return DEFAULT_TRAIN if self.train is None else self.train
+        if self.train is not None:
+            return self.train
+        return {"learning_rate": DEFAULT_RATES[self._method], **DEFAULT_TRAIN}
 
     def _lora_settings(self) -> Mapping[str, Any] | None:
-        if self._model_section().method == "full":
+        if self._method == "full":
             return None
         return DEFAULT_LORA if self.lora is None else self.lora
 
@@ -373,7 +375,7 @@ class Harmonic:
     def _load_fitted(self, adapter: Path) -> LoadedModel:
         loaded = self._load(adapter=adapter)
         # In whole weights the adapter merges away and rows come faster; in 4 bits it would cost the memory saved.
-        is_merged = self.quantization is None and self._model_section().method == "lora"
+        is_merged = self.quantization is None and self._method == "lora"
         return merge(loaded).loaded if is_merged else loaded
 
     def _load(self, adapter: Path | None = None, trainable: bool = False) -> LoadedModel:
@@ -390,6 +392,12 @@ class Harmonic:
 
     def _model_section(self) -> ModelSection:
         return self.model or ModelSection(base=self.base)
+
+    @property
+    def _method(self) -> Literal["lora", "full"]:
+        section = self._model_section()
+        is_nano = section.base == "nano" and self.lora is None and self.quantization is None
+        return section.method or ("full" if is_nano else "lora")
 
     def _prompt_section(self) -> PromptSection:
         return self.prompt or PromptSection()

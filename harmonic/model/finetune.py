@@ -24,6 +24,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel
 from torch import Tensor
+from torch.optim import Optimizer
 from transformers import PreTrainedTokenizerFast, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -33,6 +34,7 @@ from harmonic.files import explained, read_json, remove, write_json
 from harmonic.model.adapter import fingerprints, save_adapter, trained_tensors
 from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, count_trainable, lora_config
+from harmonic.model.muon import muon_for
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
@@ -94,9 +96,10 @@ def finetune(
     """Trains `loaded` (its model is used up) on `train` until `budget` is spent; writes out/adapter and out/trainer.
 
     train_settings: keys of trl.SFTConfig, lora_settings: of peft.LoraConfig, both verbatim. With `val`, the weights of
-    the lowest validation loss are kept, and budget.patience ends training. "full" trains all weights and
-    writes a model folder. Raises HarmonicError for bad settings, an instruction longer than the context, a foreign
-    out/trainer, and a training after which nothing has moved; KeyboardInterrupt on Ctrl-C, its state saved.
+    the lowest validation loss are kept, and budget.patience ends training. "full" trains all weights, by Muon unless
+    [train] names an optim, and writes a model folder. Raises HarmonicError for bad settings, an instruction longer than
+    the context, a foreign out/trainer, and a training after which nothing has moved; KeyboardInterrupt on Ctrl-C, its
+    state saved.
     """
     settings, budget, folder = dict(train_settings or {}), budget or BudgetSection(), out / "trainer"
     _check_base(loaded, method, lora_settings, budget, val)
@@ -119,7 +122,9 @@ def finetune(
     if PartialState().is_main_process:
         _log.info("Training: %s steps, %s instructions, %s tokens", plan.steps, plan.visits, tokens[-1])
     with explained(folder), quiet():
-        trainer = _Trainer(loaded, args, visits, asked, reader, adapter_config, watch)
+        trainer = _Trainer(
+            loaded, args, visits, asked, reader, adapter_config, watch, uses_muon(method, settings)
+        )
         trainable = count_trainable(trainer.model)
         before = fingerprints(trained_tensors(trainer.model))
         with interruptible(watch):
@@ -150,7 +155,9 @@ class _Trainer(SFTTrainer):
         reader: Reader,
         peft_config: LoraConfig | None,
         watch: Watch,
+        has_muon: bool,
     ) -> None:
+        self._has_muon = has_muon
         # TRL wants datasets.Dataset, of which one row has to do: rows stay out of Arrow tables and their caches.
         sample = Dataset.from_list([train[0]])
         tokenizer = PreTrainedTokenizerFast(
@@ -176,6 +183,17 @@ class _Trainer(SFTTrainer):
             base.set_attn_implementation(ATTENTION)
         self._vocab_size = int(base.config.get_text_config().vocab_size)
         self._is_lean = is_lean(loaded, args.to_dict())
+
+    def create_optimizer(self, model: Any = None) -> Optimizer:
+        """The vendor's, or Muon where `uses_muon` says so."""
+        if self._has_muon and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise HarmonicError(
+                "[model] method is 'full' under FSDP or DeepSpeed, where Muon would see parts of matrices. "
+                'Name an optimizer in [train], such as optim = "adamw_torch".'
+            )
+        if self.optimizer is None and self._has_muon:
+            self.optimizer = muon_for(self.model, self.args.learning_rate, self.args.weight_decay)
+        return super().create_optimizer(model)
 
     def compute_loss(
         self,
@@ -223,6 +241,11 @@ class _Trainer(SFTTrainer):
 
     def _send_telemetry(self) -> None:
         return None
+
+
+def uses_muon(method: Method, settings: Mapping[str, Any]) -> bool:
+    """Whether training under these [train] settings is Muon's: all weights train, and no optimizer is named."""
+    return method == "full" and "optim" not in settings
 
 
 def _fused_losses(model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
