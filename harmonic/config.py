@@ -131,7 +131,7 @@ class PromptSection:
     loss: Literal["every", "all", "last"] = "every"
     jitter: NonNegative = 1.0
     """In training, numbers that stand once in their column move by up to so many ranks on each visit; 0 = never."""
-    crossover: Natural = 5000
+    crossover: Natural = 3000
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
     distance: Literal["rank", "published"] = "rank"
