@@ -183,6 +183,19 @@ DEFAULT_LORA: Vendor = {"r": 64, "lora_alpha": 128, "target_modules": "all-linea
 goes with the default [train] alone: who writes their own says how long."""
 
 
+def method_of(
+    model: ModelSection, lora: Vendor | None, quantization: Vendor | None
+) -> Literal["lora", "full"]:
+    """How the base is trained, where [model] method leaves it open."""
+    is_whole = model.base == "nano" and lora is None and quantization is None
+    return model.method or ("full" if is_whole else "lora")
+
+
+def default_train(method: str) -> Vendor:
+    """The [train] of a run file that has none."""
+    return {"learning_rate": DEFAULT_RATES[method], **DEFAULT_TRAIN}
+
+
 @dataclass(frozen=True)
 class SampleSection:
     """[sample]: how many rows, and how they are decoded, whatever a model's own generation settings say."""

@@ -19,12 +19,12 @@ from harmonic.conditional import conditioned
 from harmonic.config import (
     DEFAULT_BUDGET,
     DEFAULT_LORA,
-    DEFAULT_RATES,
-    DEFAULT_TRAIN,
     BudgetSection,
     ModelSection,
     PromptSection,
     SampleSection,
+    default_train,
+    method_of,
 )
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
@@ -42,7 +42,7 @@ from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
-from harmonic.prompt.visits import Instructions
+from harmonic.prompt.visits import Instructions, writable
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.neighbors import Neighbors
@@ -322,9 +322,7 @@ class Harmonic:
         return self.budget or (DEFAULT_BUDGET if self.train is None else BudgetSection())
 
     def _train_settings(self) -> Mapping[str, Any]:
-        if self.train is not None:
-            return self.train
-        return {"learning_rate": DEFAULT_RATES[self._method], **DEFAULT_TRAIN}
+        return default_train(self._method) if self.train is None else self.train
 
     def _lora_settings(self) -> Mapping[str, Any] | None:
         if self._method == "full":
@@ -332,10 +330,9 @@ class Harmonic:
         return DEFAULT_LORA if self.lora is None else self.lora
 
     def _validation(self, val: DataFrame | None) -> list[Tokens] | None:
-        if val is None:
-            return None
-        val = self._readable(val)
-        if not len(val):
+        if val is not None:
+            val = val[writable(self.codec_, to_rows(val, self.schema_))]
+        if val is None or not len(val):
             return None
         contexts = Contexts(
             self.rows_,
@@ -348,17 +345,6 @@ class Harmonic:
         )
         instructions = self._visits(contexts)
         return [instructions[number] for number in range(min(contexts.per_pass, VAL_CONTEXTS))]
-
-    def _readable(self, val: DataFrame) -> DataFrame:
-        """The validation rows that training rows can tell something about: no unseen level, nothing newly missing."""
-        is_readable = [self.codec_.writes(row) for row in to_rows(val, self.schema_)]
-        if n_unseen := is_readable.count(False):
-            log.info(
-                "%d of %d validation rows hold what no training row does (a level, a missing cell), and do not count.",
-                n_unseen,
-                len(val),
-            )
-        return val[is_readable]
 
     # what both need.
 
@@ -395,9 +381,7 @@ class Harmonic:
 
     @property
     def _method(self) -> Literal["lora", "full"]:
-        section = self._model_section()
-        is_nano = section.base == "nano" and self.lora is None and self.quantization is None
-        return section.method or ("full" if is_nano else "lora")
+        return method_of(self._model_section(), self.lora, self.quantization)
 
     def _prompt_section(self) -> PromptSection:
         return self.prompt or PromptSection()

@@ -23,6 +23,8 @@ SMALL = [
     "sample.rows=24",
     "--set",
     "prompt={contexts='neighbors', examples=8, fewest=4, rows=4}",
+    "--set",
+    'model.method="lora"',
 ]
 IN_SMALL_PIECES = (
     "import runpy, sys; from harmonic import pieces; pieces.PIECE_ROWS = 8; sys.argv = sys.argv[1:]; "
@@ -224,8 +226,7 @@ def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
     assert not (tmp_path / "killed" / "adapter").exists()
     _run(repository, *train, tmp_path / "killed")
     weights = [
-        (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
-        for name in ("launched", "killed")
+        (tmp_path / name / "adapter" / "model.safetensors").read_bytes() for name in ("launched", "killed")
     ]
     assert weights[0] == weights[1]
 

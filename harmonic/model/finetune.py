@@ -34,7 +34,7 @@ from harmonic.files import explained, read_json, remove, write_json
 from harmonic.model.adapter import fingerprints, save_adapter, trained_tensors
 from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, count_trainable, lora_config
-from harmonic.model.muon import muon_for
+from harmonic.model.muon import muon_for, uses_muon
 from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
@@ -241,11 +241,6 @@ class _Trainer(SFTTrainer):
 
     def _send_telemetry(self) -> None:
         return None
-
-
-def uses_muon(method: Method, settings: Mapping[str, Any]) -> bool:
-    """Whether training under these [train] settings is Muon's: all weights train, and no optimizer is named."""
-    return method == "full" and "optim" not in settings
 
 
 def _fused_losses(model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,14 @@ what few rows say faintly, such as what one column means for another, is learnt 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
+
+from harmonic.model.lora import Method
 
 
 class MuonAdamW(Optimizer):
@@ -59,3 +61,8 @@ def muon_for(model: Any, lr: float, weight_decay: float) -> MuonAdamW:
     matrices = [weight for weight in weights if weight.ndim == 2 and id(weight) not in ends]
     chosen = {id(weight) for weight in matrices}
     return MuonAdamW(matrices, [weight for weight in weights if id(weight) not in chosen], lr, weight_decay)
+
+
+def uses_muon(method: Method, settings: Mapping[str, Any]) -> bool:
+    """Whether training under these [train] settings is Muon's: all weights train, and no optimizer is named."""
+    return method == "full" and "optim" not in settings

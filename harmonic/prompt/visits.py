@@ -6,6 +6,9 @@ written when it is asked for and the same each time.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
 
 from harmonic.prompt.contexts import Contexts
@@ -14,8 +17,10 @@ from harmonic.prompt.instructions import Loss, Tokens, tokenize, write_instructi
 from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.rows import Codec
 from harmonic.prompt.tokens import TextTokenizer
+from harmonic.table.schema import Row
 
 _STREAM = 14
+log = logging.getLogger(__name__)
 
 
 class Instructions:
@@ -57,3 +62,15 @@ class Instructions:
             examples, rows = ([self.jitter(row, rng) for row in part] for part in (examples, rows))
         instruction = write_instruction(self.codec, examples, len(rows), context.order, rows)
         return tokenize(instruction, self.tokenizer, self.loss)
+
+
+def writable(codec: Codec, rows: Sequence[Row]) -> list[bool]:
+    """Which validation rows hold only what training rows do, so that they can be written; says how many do not."""
+    found = [codec.writes(row) for row in rows]
+    if n_unseen := found.count(False):
+        log.info(
+            "%d of %d validation rows hold what no training row does (a level, a missing cell), and do not count.",
+            n_unseen,
+            len(rows),
+        )
+    return found
