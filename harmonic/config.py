@@ -169,7 +169,7 @@ class BudgetSection:
 
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
-"""What one processor core trains nano on in some six minutes (bfloat16 instructions)."""
+"""However large the table: it goes with the default [train] alone, as said below."""
 DEFAULT_RATES: Mapping[str, float] = {"full": 1e-2, "lora": 4e-3}
 """Learning rates by method; all weights learn by Muon."""
 DEFAULT_TRAIN: Vendor = {

@@ -155,7 +155,7 @@ def test_validation_rows_are_used_when_given(data: tuple[pd.DataFrame, Schema]) 
 
 
 def test_validation_rows_with_levels_unseen_in_training_do_not_count(
-    data: tuple[pd.DataFrame, Schema], caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     frame = pd.DataFrame({"size": [1, 2, 3, 4] * 6, "kind": ["a", "b"] * 12})
     val = pd.DataFrame({"size": [2, 3, 4], "kind": ["a", "never seen", "b"]})
