@@ -21,7 +21,7 @@ from harmonic.config import SampleSection
 from harmonic.decode.conditions import Condition, Conditions, Plan, given_row, is_complete
 from harmonic.decode.sampler import Prompt, Sampler
 from harmonic.errors import HarmonicError
-from harmonic.prompt.contexts import Context, ContextLaw, Contexts, fixed_order
+from harmonic.prompt.contexts import Context, ContextLaw, Contexts, column_order
 from harmonic.table import amounts
 from harmonic.table.embedding import mid_ranks
 from harmonic.table.rules import Rules
@@ -72,13 +72,15 @@ def prompts_of(
     target: int | None,
     first: int,
     stop: int,
+    *,
+    seed: int,
 ) -> tuple[list[Prompt], dict[int, Row]]:
     """The prompts of rows first ... stop - 1, on context boundaries, and the rows whose cells are all given.
 
-    source: None = nothing is shown. Raises HarmonicError where given cells break a rule by themselves.
+    source: None = nothing is shown; then the orders of columns depend on `seed` alone. Raises HarmonicError where
+    given cells break a rule by themselves.
     """
     n_columns = len(sampler.grammar.codec.columns)
-    order = fixed_order(law, n_columns, target)
     prompts, known = [], {}
     for run in plan.runs(first, stop):
         cells = given_row(run.conditions, n_columns)
@@ -87,7 +89,9 @@ def prompts_of(
             known.update(dict.fromkeys(range(run.first_row, run.first_row + run.n_rows), cells))
             continue
         contexts = None if source is None else source.contexts(run.conditions)
-        context = Context((), (), order) if contexts is None else contexts[run.first_row // plan.size]
+        index = run.first_row // plan.size
+        order = column_order(law.order, n_columns, target, seed=seed, purpose="sample", index=index)
+        context = Context((), (), order) if contexts is None else contexts[index]
         prompts.append(
             sampler.prompt(
                 [] if contexts is None else [contexts.rows[row] for row in context.examples],

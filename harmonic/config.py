@@ -116,7 +116,7 @@ class PromptSection:
     """
 
     codec: Literal["compact", "json", "paper"] = "compact"
-    order: Literal["fixed", "target_first", "shuffled"] = "target_first"
+    order: Literal["fixed", "target_first", "shuffled", "target_then_shuffled"] = "target_first"
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
     examples: Natural = 0
     """At most this many rows are shown (k)."""
@@ -132,6 +132,7 @@ class PromptSection:
     jitter: NonNegative = 1.0
     """In training, numbers that stand once in their column move by up to so many ranks on each visit; 0 = never."""
     crossover: Natural = 3000
+    lasting_crossover: NonNegative = 0.0
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
     distance: Literal["rank", "published"] = "rank"
@@ -169,7 +170,7 @@ class BudgetSection:
 
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
-"""However large the table: it goes with the default [train] alone, as said below."""
+"""However large the table. It goes with the default length: whoever says how long training lasts is believed."""
 DEFAULT_RATES: Mapping[str, float] = {"full": 1e-2, "lora": 4e-3}
 """Learning rates by method; all weights learn by Muon."""
 DEFAULT_TRAIN: Vendor = {
@@ -179,8 +180,8 @@ DEFAULT_TRAIN: Vendor = {
     "warmup_steps": 0.03,
 }
 DEFAULT_LORA: Vendor = {"r": 64, "lora_alpha": 128, "target_modules": "all-linear"}
-"""What holds where a run file has no such section; a section that stands is passed on as it is. The default budget
-goes with the default [train] alone: who writes their own says how long."""
+"""What holds where a run file says nothing else. [train] may name some of its settings and leave the others as they
+are; [lora] is passed on as it stands."""
 
 
 def method_of(
@@ -191,9 +192,16 @@ def method_of(
     return model.method or ("full" if is_whole else "lora")
 
 
-def default_train(method: str) -> Vendor:
-    """The [train] of a run file that has none."""
-    return {"learning_rate": DEFAULT_RATES[method], **DEFAULT_TRAIN}
+def train_settings(method: str, train: Vendor | None) -> Vendor:
+    """What trl.SFTConfig gets: [train] over the defaults. Muon's learning rate is for Muon alone."""
+    given = train or {}
+    rate = {} if method == "full" and "optim" in given else {"learning_rate": DEFAULT_RATES[method]}
+    return {**rate, **DEFAULT_TRAIN, **given}
+
+
+def default_budget(train: Vendor | None) -> BudgetSection:
+    """The [budget] of a run file that has none."""
+    return BudgetSection() if {"num_train_epochs", "max_steps"} & set(train or {}) else DEFAULT_BUDGET
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,7 @@ class Config:
     prompt: PromptSection = PromptSection()
     budget: BudgetSection | None = None
     train: Vendor | None = None
-    """Verbatim to trl.SFTConfig."""
+    """To trl.SFTConfig, under its names; what is left out has our defaults (train_settings), then trl's."""
     lora: Vendor | None = None
     """Verbatim to peft.LoraConfig."""
     quantization: Vendor | None = None

@@ -132,7 +132,7 @@ class Drawer:
         sampler, plan = self.sampler(settings), self._plan(settings, seed)
         for start, end in waves(first, stop, self.law.contexts, self.law.rows):
             source = self._source(start, seed, settings, earlier)
-            prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end)
+            prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
             part = sampler.draw(prompts, seed=seed, progress=progress) if prompts else Draw()
             known |= part.rows
             rows = [known[number] for number in range(max(start, first), min(end, stop))]
@@ -172,7 +172,7 @@ class Drawer:
         scores: list[RowScore] = []
         for start, end in waves(0, stop, self.law.contexts, size):
             source = self._source(start, seed, settings, lambda low, high: list(rows[low:high]))
-            prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end)
+            prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
             scores += sampler.score(prompts, known).values()
         return Audit.of(scores) if scores else None
 
@@ -273,7 +273,7 @@ class Drawer:
     ) -> Source | None:
         """What contexts from row `start` on may show: training rows, those of the wave before, or nothing."""
         law = self.law
-        if not law.examples and law.order != "shuffled":
+        if not law.examples:
             return None
         if law.contexts != "synthetic":
             if self._train is None or self._train.seed != seed:

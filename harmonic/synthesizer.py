@@ -17,14 +17,14 @@ import pandas as pd
 
 from harmonic.conditional import conditioned
 from harmonic.config import (
-    DEFAULT_BUDGET,
     DEFAULT_LORA,
     BudgetSection,
     ModelSection,
     PromptSection,
     SampleSection,
-    default_train,
+    default_budget,
     method_of,
+    train_settings,
 )
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
@@ -37,7 +37,7 @@ from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.model.sharing import reader_for
-from harmonic.prompt.contexts import ContextLaw, Contexts, fixed_order
+from harmonic.prompt.contexts import ContextLaw, Contexts, last_columns
 from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
@@ -125,9 +125,9 @@ class Harmonic:
 
     @property
     def needs_rows(self) -> bool:
-        """Whether sampling, too, needs the training rows: where prompts show them or draw orders as theirs were."""
+        """Whether sampling, too, needs the training rows: where prompts show them."""
         section = self._prompt_section()
-        return section.contexts != "synthetic" and (section.examples > 0 or section.order == "shuffled")
+        return section.contexts != "synthetic" and section.examples > 0
 
     def preflight(self, train: DataFrame, schema: Schema | None = None) -> Preflight:
         """What `fit` would cost: steps, tokens, time and memory. Raises HarmonicError as `fit` would."""
@@ -255,6 +255,10 @@ class Harmonic:
                 train
             )
         self._shown = Shown(self.rows_, neighbors)
+        self._company = None
+        import os
+        if train is not None and section.lasting_crossover and os.environ.get("NEAR", "8") != "0":
+            self._company = Neighbors(self.schema_, seed=self.seed, class_aware=True).fit(train).kneighbors(None, int(os.environ.get("NEAR", "8")))
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()
@@ -277,10 +281,7 @@ class Harmonic:
         if not self.rows_:
             self.law_ = law
             return
-        n_columns = len(self.codec_.columns)
-        lasts = (
-            range(n_columns) if law.order == "shuffled" else fixed_order(law, n_columns, self._target)[-1:]
-        )
+        lasts = last_columns(law.order, len(self.codec_.columns), self._target)
         longest = self.grammar_.longest(lasts)
         self.law_, notes = fit_law(
             law, self.codec_, loaded.tokenizer, self.rows_, longest, loaded.context_length
@@ -289,11 +290,13 @@ class Harmonic:
             log.warning(note)
 
     def _instructions(self) -> Instructions:
-        near = self._shown.near(self.law_)
+        near, section = self._shown.near(self.law_), self._prompt_section()
         return self._visits(
             Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target),
-            Jitter(self.rows_, self.schema_, self._prompt_section().jitter),
-            Crossover(self.rows_, self.schema_, self._prompt_section().crossover),
+            Jitter(self.rows_, self.schema_, section.jitter),
+            Crossover(
+                self.rows_, self.schema_, section.crossover, self._company, section.lasting_crossover
+            ),
         )
 
     def _visits(
@@ -319,10 +322,10 @@ class Harmonic:
         )
 
     def _budget(self) -> BudgetSection:
-        return self.budget or (DEFAULT_BUDGET if self.train is None else BudgetSection())
+        return self.budget or default_budget(self.train)
 
     def _train_settings(self) -> Mapping[str, Any]:
-        return default_train(self._method) if self.train is None else self.train
+        return train_settings(self._method, self.train)
 
     def _lora_settings(self) -> Mapping[str, Any] | None:
         if self._method == "full":

@@ -14,13 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmonic.config import (
+    DEFAULT_RATES,
     Config,
     PolicySection,
     PromptSection,
     TableSection,
     config_from_dict,
+    default_budget,
     load_config,
     table_name,
+    train_settings,
 )
 from harmonic.errors import HarmonicError
 from harmonic.settings import Count, apply_overrides, parse_section, read_toml
@@ -70,6 +73,19 @@ def test_vendor_sections_are_carried_verbatim() -> None:
         "bf16": False,
     }
     assert config_from_dict({**TABLE, "train": train}).train == train
+
+
+def test_what_a_train_section_leaves_out_has_the_defaults() -> None:
+    given = train_settings("full", {"num_train_epochs": 60})
+    assert given == {**train_settings("full", None), "num_train_epochs": 60}
+    assert given["learning_rate"] == DEFAULT_RATES["full"]
+    assert default_budget({"learning_rate": 1e-3}) == default_budget(None)
+    assert default_budget({"max_steps": 5}).most_tokens is None, "who says how long is believed"
+
+
+def test_an_optimizer_of_ones_own_does_not_get_the_learning_rate_of_muon() -> None:
+    assert "learning_rate" not in train_settings("full", {"optim": "adamw_torch"})
+    assert train_settings("lora", {"optim": "adamw_torch"})["learning_rate"] == DEFAULT_RATES["lora"]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_the_adapter_can_be_loaded_in_another_synthesizer(
         PromptSection(contexts="paper", codec="paper", loss="last", examples=5),
         PromptSection(contexts="neighbors", codec="json", order="shuffled", examples=2, rows=2),
         PromptSection(order="shuffled"),
+        PromptSection(order="target_then_shuffled"),
         PromptSection(),
     ],
 )
@@ -141,6 +142,15 @@ def test_synthetic_contexts_need_no_training_rows_to_sample(
     rows = alone.sample(20, seed=0)
     assert validate(rows, model.schema_) == []
     pd.testing.assert_frame_equal(alone.sample(12, seed=0), rows.head(12))
+
+
+def test_shuffled_columns_need_no_training_rows_to_sample(
+    data: tuple[pd.DataFrame, Schema], tmp_path: Path
+) -> None:
+    prompt = PromptSection(order="shuffled")
+    model = _model(prompt=prompt).fit(*data, out=tmp_path)
+    alone = _model(prompt=prompt).load(None, model.schema_, tmp_path / "adapter")
+    pd.testing.assert_frame_equal(alone.sample(20, seed=0), model.sample(20, seed=0))
 
 
 def test_full_fine_tuning_trains_and_samples(data: tuple[pd.DataFrame, Schema]) -> None:

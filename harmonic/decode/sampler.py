@@ -239,16 +239,17 @@ class Sampler:
         self.model.eval()
         prompts = list(prompts)
         engine = self._engine(seed, {prompt.order[-1] for prompt in prompts})
-        by_row: dict[int, Prompt] = {}
-        shared, jobs = self._shared(self._jobs(prompts, by_row))
-        for job, rows in engine.run(jobs, shared, partial(self._judge, by_row, draw)):
-            del by_row[job.first_row]
-            for number, row in enumerate(rows, start=job.first_row):
-                draw.log_probs[number] = row.log_prob
-                draw.log_known[number] = row.log_known
-                draw.longest = max(draw.longest, len(row.ids))
-            if progress is not None:
-                progress(len(draw.log_probs))
+        for group in self._groups(prompts):
+            by_row: dict[int, Prompt] = {}
+            shared, jobs = self._shared(self._jobs(group, by_row))
+            for job, rows in engine.run(jobs, shared, partial(self._judge, by_row, draw)):
+                del by_row[job.first_row]
+                for number, row in enumerate(rows, start=job.first_row):
+                    draw.log_probs[number] = row.log_prob
+                    draw.log_known[number] = row.log_known
+                    draw.longest = max(draw.longest, len(row.ids))
+                if progress is not None:
+                    progress(len(draw.log_probs))
         draw.usage.add(engine.usage)
         return draw
 
@@ -320,6 +321,16 @@ class Sampler:
         if broken is None:
             draw.rows[slot.number] = row
         return broken
+
+    def _groups(self, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+        """Prompts with a beginning in common, enough of them that it pays to read it once; then all the others."""
+        alike: dict[tuple[int, ...], list[Prompt]] = {}
+        for prompt in prompts:
+            alike.setdefault(prompt.order, []).append(prompt)
+        enough = self.slots / 4
+        yield from (group for group in alike.values() if len(group) >= enough)
+        if rest := [prompt for group in alike.values() if len(group) < enough for prompt in group]:
+            yield rest
 
     def _jobs(self, prompts: Iterable[Prompt], by_row: dict[int, Prompt]) -> Iterator[Job]:
         for prompt in prompts:

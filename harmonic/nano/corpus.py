@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from harmonic.nano.edits import draw_edits
 from harmonic.nano.prior import sample_causal_table, sample_table
-from harmonic.prompt.contexts import ContextLaw, fixed_order
 from harmonic.prompt.instructions import Instruction, Tokens, tokenize, write_instruction
 from harmonic.prompt.notes import graph_note
 from harmonic.prompt.rows import Codec, codec_for
@@ -42,8 +41,9 @@ class CorpusSettings:
     """How often a graph is to be mended; the other shares are those of rows to be written."""
     causes_share: float = 0.12
     """How often the causes are named, and parents stand first; the next two are shares of the rest."""
-    shuffled_share: float = 0.2
+    shuffled_share: float = 0.3
     target_first_share: float = 0.4
+    """How often the target stands first; in half of these the others are shuffled, too."""
     related_share: float = 0.25
     examples_share: float = 0.5
     max_examples: int = 64
@@ -176,13 +176,15 @@ def _rows_wanted(
 
 def _draw_order(rng: np.random.Generator, settings: CorpusSettings, codec: Codec) -> tuple[int, ...]:
     """The table's own order, a random one, or the target before the others."""
-    n_columns, drawn = len(codec.columns), rng.random()
-    if drawn < settings.shuffled_share:
-        return tuple(rng.permutation(n_columns).tolist())
-    names = [column.name for column in codec.columns]
-    is_first = codec.schema.target in names and drawn < settings.shuffled_share + settings.target_first_share
-    law = ContextLaw(order="target_first" if is_first else "fixed")
-    return fixed_order(law, n_columns, names.index(codec.schema.target) if is_first else None)
+    names, drawn = [column.name for column in codec.columns], rng.random()
+    order = np.arange(len(names))
+    is_first = codec.schema.target in names and drawn < settings.target_first_share
+    if drawn < settings.target_first_share / 2 or drawn >= 1.0 - settings.shuffled_share:
+        order = rng.permutation(order)
+    if is_first:
+        target = names.index(codec.schema.target)
+        order = np.concatenate([[target], order[order != target]])
+    return tuple(order.tolist())
 
 
 def _draw_examples(rng: np.random.Generator, settings: CorpusSettings, most: int) -> int:

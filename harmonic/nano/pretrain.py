@@ -307,10 +307,14 @@ def build_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) -> 
 
 
 def _begin_with(model: Any, folder: Path) -> None:
-    """Puts the folder's weights into the model. Raises HarmonicError where they are of another form."""
+    """Puts the folder's weights into the model; key and value heads may grow in number, and then begin as equals.
+
+    Raises HarmonicError where the weights are of another form.
+    """
     found = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    grown = {name: _with_heads(name, weights, model.config) for name, weights in found.state_dict().items()}
     shapes, wanted = (
-        {name: tuple(weights.shape) for name, weights in each.named_parameters()} for each in (found, model)
+        {name: tuple(weights.shape) for name, weights in each.items()} for each in (grown, model.state_dict())
     )
     if shapes != wanted:
         odd = sorted(name for name in {*shapes, *wanted} if shapes.get(name) != wanted.get(name))[0]
@@ -318,7 +322,17 @@ def _begin_with(model: Any, folder: Path) -> None:
             f"start = {str(folder)!r}: {odd} is {shapes.get(odd)} there and {wanted.get(odd)} in [model]. "
             "Give [model] the form that the folder has, or leave start out."
         )
-    model.load_state_dict(found.state_dict())
+    model.load_state_dict(grown)
+
+
+def _with_heads(name: str, weights: Tensor, config: LlamaConfig) -> Tensor:
+    """Key or value weights with each head repeated until there are as many as the config wants: the same function,
+    for the queries that shared a head find it in each of its copies."""
+    if "k_proj" not in name and "v_proj" not in name:
+        return weights
+    heads = weights.unflatten(0, (-1, config.hidden_size // config.num_attention_heads))
+    copies = max(1, int(config.num_key_value_heads or 1) // len(heads))
+    return heads.repeat_interleave(copies, dim=0).flatten(0, 1)
 
 
 def _token_losses(logits: Tensor, labels: Tensor) -> Tensor:

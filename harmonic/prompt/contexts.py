@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from harmonic.table.schema import Row
 
 Purpose = Literal["train", "val", "sample"]
+Order = Literal["fixed", "target_first", "shuffled", "target_then_shuffled"]
+"""In which order columns are written. `fixed`: as in the schema. `target_first`: the target before what may depend on
+it, the others as in the schema. `shuffled`: in many random orders, so that no row is learnt by heart in one of them;
+`target_then_shuffled`: the same behind the target."""
 _STREAMS: dict[Purpose, int] = {"train": 11, "val": 12, "sample": 13}
+TURN = 16
+"""So many contexts of training in a row write their columns in one random order: then a batch shares its header."""
+N_ORDERS = 8
+"""So many random orders take turns in sampling: their headers are read once for all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +45,7 @@ class ContextLaw:
     """Rows asked for in one context."""
     pool: int = 1
     """Examples come from the nearest pool * k rows."""
-    order: Literal["fixed", "target_first", "shuffled"] = "target_first"
-    """`fixed` is the order of the schema; `target_first` puts the target before what may depend on it."""
+    order: Order = "target_first"
     related: bool = True
     """Whether the rows of one context are neighbours of each other where they can be."""
 
@@ -83,8 +90,8 @@ class Contexts:
         self._related = law.related and asked is None and neighbors is not None
         self._among = np.arange(len(self.asked))
         self._key = [seed, _STREAMS[purpose]]
-        self._purpose = purpose
-        self._fixed = fixed_order(law, len(self.asked[0]) if self.asked else 0, target)
+        self._purpose: Purpose = purpose
+        self._seed, self._target = seed, target
         twins: dict[Row, int] = {}
         self._twin = np.array([twins.setdefault(row, len(twins)) for row in rows], dtype=np.int64)
         self._asked_twin = np.array([twins.setdefault(row, len(twins)) for row in self.asked], dtype=np.int64)
@@ -103,7 +110,7 @@ class Contexts:
         visit, number = divmod(index, self.per_pass)
         members = self._groups(visit)[number]
         rng = np.random.default_rng([*self._key, 1, index])
-        return Context(self._examples(members, rng), members, self._order(rng))
+        return Context(self._examples(members, rng), members, self._order(index))
 
     def left_out(self, index: int) -> tuple[int, ...]:
         """Row numbers that chance kept out of the examples of context `index`, though they were as likely to be
@@ -123,7 +130,7 @@ class Contexts:
     def around(self, member: int, number: int) -> Context:
         """The context of one row asked for; it depends on `number`, and not on what else is asked for."""
         rng = np.random.default_rng([*self._key, 2, number])
-        return Context(self._examples((member,), rng), (member,), self._order(rng))
+        return Context(self._examples((member,), rng), (member,), self._order(number))
 
     def _make_groups(self, visit: int) -> list[tuple[int, ...]]:
         rng = np.random.default_rng([*self._key, 0, visit])
@@ -194,15 +201,29 @@ class Contexts:
         asked = {int(self._asked_twin[member]) for member in members}
         return [int(row) for row in pool if int(self._twin[row]) not in asked]
 
-    def _order(self, rng: np.random.Generator) -> tuple[int, ...]:
-        if self.law.order != "shuffled":
-            return self._fixed
-        return tuple(rng.permutation(len(self._fixed)).tolist())
+    def _order(self, index: int) -> tuple[int, ...]:
+        n_columns = len(self.asked[0]) if self.asked else 0
+        return column_order(
+            self.law.order, n_columns, self._target, seed=self._seed, purpose=self._purpose, index=index
+        )
 
 
-def fixed_order(law: ContextLaw, n_columns: int, target: int | None) -> tuple[int, ...]:
-    """The columns in schema order, the one numbered `target` first where the law wants it so."""
-    columns = list(range(n_columns))
-    if law.order == "target_first" and target is not None:
-        columns.insert(0, columns.pop(target))
-    return tuple(columns)
+def column_order(
+    order: Order, n_columns: int, target: int | None, *, seed: int, purpose: Purpose, index: int
+) -> tuple[int, ...]:
+    """The order in which context `index` writes its columns; `target` is the target's place among them."""
+    columns = np.arange(n_columns)
+    if order in ("shuffled", "target_then_shuffled"):
+        turn = index % N_ORDERS if purpose == "sample" else index // TURN
+        columns = np.random.default_rng([seed, _STREAMS[purpose], 3, turn]).permutation(columns)
+    if order in ("target_first", "target_then_shuffled") and target is not None:
+        columns = np.concatenate([[target], columns[columns != target]])
+    return tuple(columns.tolist())
+
+
+def last_columns(order: Order, n_columns: int, target: int | None) -> list[int]:
+    """The columns that may be the last of a row."""
+    if order in ("fixed", "target_first"):
+        return [*column_order(order, n_columns, target, seed=0, purpose="train", index=0)][-1:]
+    is_first = order == "target_then_shuffled" and n_columns > 1
+    return [column for column in range(n_columns) if not (is_first and column == target)]

@@ -11,7 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from harmonic.table.schema import Row, Schema
 
@@ -22,21 +24,41 @@ _NEAR = 0.05
 
 
 class Crossover:
-    """Crosses rows within their class: at visit 0 always, from visit `visits` on never, in between in proportion."""
+    """Crosses rows within their class: at visit 0 always, from visit `visits` on never, in between in proportion.
 
-    def __init__(self, rows: Sequence[Row], schema: Schema, visits: int) -> None:
+    near: int [n_rows, k], the nearest rows of each, -1 where there are fewer. Rows that would else be seen as they are
+    are crossed with these, each of n rows with probability lasting / n, to the end.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        schema: Schema,
+        visits: int,
+        near: NDArray[np.int64] | None = None,
+        lasting: float = 0.0,
+    ) -> None:
         self.visits = visits
+        self._lasting = min(1.0, lasting / max(1, len(rows)))
         self._rows = rows
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
         self._classes = self._groups(schema.task == "regression")
+        self._near = self._classes if near is None else [[int(row) for row in found if row >= 0] for found in near]
 
     def __call__(self, member: int, visit: int, rng: Generator) -> Row:
         """Training row number `member` as visit number `visit` sees it."""
-        row = self._rows[member]
-        if visit >= self.visits or rng.random() < visit / self.visits:
-            return row
-        donors, crossed = self._classes[member], list(row)
+        row, chance = self._rows[member], rng.random()
+        fading = 1.0 - visit / self.visits if visit < self.visits else 0.0
+        if chance < fading:
+            return self._crossed(row, self._classes[member], rng)
+        if chance < self._lasting and self._near[member]:
+            return self._crossed(row, self._near[member], rng)
+        return row
+
+    def _crossed(self, row: Row, donors: Sequence[int], rng: Generator) -> Row:
+        """The row with cells of donors drawn anew for each, its target as it was."""
+        crossed = list(row)
         for column in range(len(row)):
             if column != self._target and rng.random() < CROSSED:
                 crossed[column] = self._rows[donors[int(rng.integers(len(donors)))]][column]

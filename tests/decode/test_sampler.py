@@ -108,6 +108,21 @@ def test_shuffled_orders_decode_to_rows_in_schema_order(
     assert validate(from_rows([rows[number] for number in range(3)], schema), schema) == []
 
 
+def test_prompts_of_one_order_are_decoded_together_and_rows_stay_the_same(
+    sampler_of: Callable[..., Sampler],
+) -> None:
+    orders = [(2, 0, 1), (0, 1, 2), (2, 0, 1), (1, 2, 0)]
+    tables = []
+    for slots in (4, 64):  # with many slots, groups are too small to be worth a beginning of their own
+        sampler = sampler_of(slots)
+        prompts = [
+            sampler.prompt([], orders[number % 4], first_row=number, n_rows=1) for number in range(12)
+        ]
+        tables.append(sampler.draw(prompts, seed=0).rows)
+    assert tables[0] == tables[1]
+    assert sorted(tables[0]) == list(range(12))
+
+
 def test_what_it_took_is_counted(sampler_of: Callable[..., Sampler]) -> None:
     draw = _draw(sampler_of(), 8, n_rows=2)
     usage = draw.usage

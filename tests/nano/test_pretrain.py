@@ -130,6 +130,18 @@ def test_a_run_begins_with_the_weights_of_a_folder_and_refuses_those_of_another_
         Pretraining(wider, tmp_path / "third")
 
 
+def test_key_heads_that_grow_in_number_begin_with_the_same_function(tmp_path: Path) -> None:
+    one_head = replace(SETTINGS.model, hidden_size=32, num_attention_heads=4, num_key_value_heads=2)
+    Pretraining(replace(SETTINGS, model=one_head), tmp_path / "first").export(tmp_path / "model")
+    more_heads = replace(one_head, num_key_value_heads=4)
+    grown = Pretraining(
+        replace(SETTINGS, model=more_heads, start=str(tmp_path / "model")), tmp_path / "second"
+    ).model
+    first = load_model(str(tmp_path / "model")).model.float()
+    ids = torch.arange(40).view(2, 20)
+    torch.testing.assert_close(grown(input_ids=ids).logits, first(input_ids=ids).logits)
+
+
 def test_two_processes_take_the_step_of_one_that_reads_both_their_batches(
     tmp_path: Path, repository: Path
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harmonic.prompt.contexts import Context, ContextLaw, Contexts
+from harmonic.prompt.contexts import N_ORDERS, TURN, Context, ContextLaw, Contexts, column_order, last_columns
 from harmonic.table.schema import Row
 
 
@@ -104,6 +104,26 @@ def test_one_seed_gives_one_sequence_and_purposes_differ() -> None:
     assert [first[number] for number in (5, 0, 17)] == [again[number] for number in (5, 0, 17)]
     assert _visits(first) != _visits(Contexts(table, near, law, seed=3, purpose="sample"))
     assert _visits(first) != _visits(Contexts(table, near, law, seed=4, purpose="train"))
+
+
+@given(st.integers(1, 8), st.sampled_from(["shuffled", "target_then_shuffled"]), st.data())
+def test_a_random_order_holds_for_a_turn_of_training_and_few_take_turns_in_sampling(
+    n_columns: int, order: str, data: st.DataObject
+) -> None:
+    target = data.draw(st.integers(0, n_columns - 1))
+
+    def drawn(purpose: str, index: int) -> tuple[int, ...]:
+        return column_order(order, n_columns, target, seed=5, purpose=purpose, index=index)  # type: ignore[arg-type]
+
+    index = data.draw(st.integers(0, 1000))
+    assert sorted(drawn("train", index)) == list(range(n_columns))
+    assert drawn("train", index) == drawn("train", index - index % TURN)
+    assert drawn("sample", index) == drawn("sample", index + N_ORDERS)
+    if order == "target_then_shuffled":
+        assert drawn("train", index)[0] == target
+    assert {drawn("train", turn * TURN)[-1] for turn in range(80)} == set(
+        last_columns(order, n_columns, target)  # type: ignore[arg-type]
+    )
 
 
 def test_rows_from_elsewhere_get_their_examples_from_the_training_rows() -> None:
