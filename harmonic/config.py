@@ -132,9 +132,11 @@ class PromptSection:
     jitter: NonNegative = 1.0
     """In training, numbers that stand once in their column move by up to so many ranks on each visit; 0 = never."""
     crossover: Natural = 3000
-    lasting_crossover: NonNegative = 0.0
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
+    lasting_crossover: NonNegative = 100.0
+    """Tables of at most so many rows stay crossed to the end, larger ones the less the larger they are (a quarter of
+    the rows of one twice as large); 0 = none. So few rows cannot be learnt by heart."""
     distance: Literal["rank", "published"] = "rank"
     class_aware: bool = True
     """Whether neighbours share the class or, where the target is a quantity, are near in it too."""
@@ -173,9 +175,10 @@ DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
 """However large the table. It goes with the default length: whoever says how long training lasts is believed."""
 DEFAULT_RATES: Mapping[str, float] = {"full": 1e-2, "lora": 4e-3}
 """Learning rates by method; all weights learn by Muon."""
+DEFAULT_PASSES, LEAST_VISITS = 30, 6000
+"""How often every training row is visited: often enough for so many visits in all, however few rows there are."""
 DEFAULT_TRAIN: Vendor = {
     "per_device_train_batch_size": 16,
-    "num_train_epochs": 30,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
 }
@@ -192,11 +195,13 @@ def method_of(
     return model.method or ("full" if is_whole else "lora")
 
 
-def train_settings(method: str, train: Vendor | None) -> Vendor:
-    """What trl.SFTConfig gets: [train] over the defaults. Muon's learning rate is for Muon alone."""
+def train_settings(method: str, train: Vendor | None, n_rows: int) -> Vendor:
+    """What trl.SFTConfig gets for so many training rows: [train] over the defaults. Muon's learning rate is for Muon
+    alone."""
     given = train or {}
     rate = {} if method == "full" and "optim" in given else {"learning_rate": DEFAULT_RATES[method]}
-    return {**rate, **DEFAULT_TRAIN, **given}
+    passes = max(DEFAULT_PASSES, -(-LEAST_VISITS // max(1, n_rows)))
+    return {**rate, "num_train_epochs": passes, **DEFAULT_TRAIN, **given}
 
 
 def default_budget(train: Vendor | None) -> BudgetSection:

@@ -255,10 +255,6 @@ class Harmonic:
                 train
             )
         self._shown = Shown(self.rows_, neighbors)
-        self._company = None
-        import os
-        if train is not None and section.lasting_crossover and os.environ.get("NEAR", "8") != "0":
-            self._company = Neighbors(self.schema_, seed=self.seed, class_aware=True).fit(train).kneighbors(None, int(os.environ.get("NEAR", "8")))
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()
@@ -294,9 +290,7 @@ class Harmonic:
         return self._visits(
             Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target),
             Jitter(self.rows_, self.schema_, section.jitter),
-            Crossover(
-                self.rows_, self.schema_, section.crossover, self._company, section.lasting_crossover
-            ),
+            Crossover(self.rows_, self.schema_, section.crossover, section.lasting_crossover),
         )
 
     def _visits(
@@ -325,7 +319,7 @@ class Harmonic:
         return self.budget or default_budget(self.train)
 
     def _train_settings(self) -> Mapping[str, Any]:
-        return train_settings(self._method, self.train)
+        return train_settings(self._method, self.train, len(self.rows_))
 
     def _lora_settings(self) -> Mapping[str, Any] | None:
         if self._method == "full":

@@ -76,16 +76,24 @@ def test_vendor_sections_are_carried_verbatim() -> None:
 
 
 def test_what_a_train_section_leaves_out_has_the_defaults() -> None:
-    given = train_settings("full", {"num_train_epochs": 60})
-    assert given == {**train_settings("full", None), "num_train_epochs": 60}
+    given = train_settings("full", {"num_train_epochs": 70}, 1000)
+    assert given == {**train_settings("full", None, 1000), "num_train_epochs": 70}
     assert given["learning_rate"] == DEFAULT_RATES["full"]
     assert default_budget({"learning_rate": 1e-3}) == default_budget(None)
     assert default_budget({"max_steps": 5}).most_tokens is None, "who says how long is believed"
 
 
+@given(st.integers(1, 5000))
+def test_few_rows_are_visited_more_often_each(n_rows: int) -> None:
+    passes = train_settings("full", None, n_rows)["num_train_epochs"]
+    assert passes >= 30
+    assert passes * n_rows >= 6000
+    assert train_settings("full", None, n_rows + 1)["num_train_epochs"] <= passes
+
+
 def test_an_optimizer_of_ones_own_does_not_get_the_learning_rate_of_muon() -> None:
-    assert "learning_rate" not in train_settings("full", {"optim": "adamw_torch"})
-    assert train_settings("lora", {"optim": "adamw_torch"})["learning_rate"] == DEFAULT_RATES["lora"]
+    assert "learning_rate" not in train_settings("full", {"optim": "adamw_torch"}, 100)
+    assert train_settings("lora", {"optim": "adamw_torch"}, 100)["learning_rate"] == DEFAULT_RATES["lora"]
 
 
 @pytest.mark.parametrize(

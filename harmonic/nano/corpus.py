@@ -35,7 +35,7 @@ class CorpusSettings:
     min_tokens: int = 256
     max_tokens: int = 768
     long_tokens: int = 2040
-    long_share: float = 0.04
+    long_share: float = 0.1
     json_share: float = 0.1
     edits_share: float = 0.03
     """How often a graph is to be mended; the other shares are those of rows to be written."""

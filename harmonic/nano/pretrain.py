@@ -45,7 +45,7 @@ class ModelSettings:
     hidden_size: int = 192
     num_hidden_layers: int = 4
     num_attention_heads: int = 3
-    num_key_value_heads: int = 1
+    num_key_value_heads: int = 3
     intermediate_size: int = 512
     max_position_embeddings: int = 2048
     rope_theta: float = 10000.0

@@ -2,8 +2,10 @@
 
 What enters is the training rows and how many visits crossover lasts; what leaves is a row to learn from. On few rows a
 model learns the rows by heart before it learns what a class means for each column. Rows that are crossed within their
-class hold exactly that, in endless variety: a model begins with class-conditional columns, which leak nothing, and
-ends with the rows as they are, from which it learns what else hangs together. On the last visit no cell is crossed.
+class hold exactly that, in endless variety: a model begins with class-conditional columns, which leak next to nothing,
+and then sees more and more rows as they are, from which it learns what else hangs together. Where there are few rows
+some, or all, stay crossed to the end: half of their cells hang together still, and no row is seen often enough to be
+learnt by heart.
 """
 
 from __future__ import annotations
@@ -11,9 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from harmonic.table.schema import Row, Schema
 
@@ -24,37 +24,25 @@ _NEAR = 0.05
 
 
 class Crossover:
-    """Crosses rows within their class: at visit 0 always, from visit `visits` on never, in between in proportion.
+    """Crosses rows within their class: at visit 0 always, then ever more seldom, from visit `visits` on at the rate
+    that stays: each of n rows with probability (lasting / n)^2, up to `lasting` rows always."""
 
-    near: int [n_rows, k], the nearest rows of each, -1 where there are fewer. Rows that would else be seen as they are
-    are crossed with these, each of n rows with probability lasting / n, to the end.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        schema: Schema,
-        visits: int,
-        near: NDArray[np.int64] | None = None,
-        lasting: float = 0.0,
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], schema: Schema, visits: int, lasting: float = 0.0) -> None:
         self.visits = visits
-        self._lasting = min(1.0, lasting / max(1, len(rows)))
+        self._lasting = min(1.0, lasting / max(1, len(rows))) ** 2
         self._rows = rows
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
         self._classes = self._groups(schema.task == "regression")
-        self._near = self._classes if near is None else [[int(row) for row in found if row >= 0] for found in near]
 
     def __call__(self, member: int, visit: int, rng: Generator) -> Row:
         """Training row number `member` as visit number `visit` sees it."""
-        row, chance = self._rows[member], rng.random()
+        row = self._rows[member]
+        return self._crossed(row, self._classes[member], rng) if rng.random() < self._chance(visit) else row
+
+    def _chance(self, visit: int) -> float:
         fading = 1.0 - visit / self.visits if visit < self.visits else 0.0
-        if chance < fading:
-            return self._crossed(row, self._classes[member], rng)
-        if chance < self._lasting and self._near[member]:
-            return self._crossed(row, self._near[member], rng)
-        return row
+        return max(fading, self._lasting)
 
     def _crossed(self, row: Row, donors: Sequence[int], rng: Generator) -> Row:
         """The row with cells of donors drawn anew for each, its target as it was."""

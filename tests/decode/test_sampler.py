@@ -115,9 +115,7 @@ def test_prompts_of_one_order_are_decoded_together_and_rows_stay_the_same(
     tables = []
     for slots in (4, 64):  # with many slots, groups are too small to be worth a beginning of their own
         sampler = sampler_of(slots)
-        prompts = [
-            sampler.prompt([], orders[number % 4], first_row=number, n_rows=1) for number in range(12)
-        ]
+        prompts = [sampler.prompt([], orders[number % 4], first_row=number, n_rows=1) for number in range(12)]
         tables.append(sampler.draw(prompts, seed=0).rows)
     assert tables[0] == tables[1]
     assert sorted(tables[0]) == list(range(12))

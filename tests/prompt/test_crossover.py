@@ -84,3 +84,13 @@ def test_without_visits_nothing_is_crossed() -> None:
     rows, schema = _table("kind")
     crossover = Crossover(rows, schema, 0)
     assert [crossover(member, 0, np.random.default_rng(member)) for member in range(80)] == rows
+
+
+def test_a_number_of_rows_stays_crossed_and_of_few_rows_all_do() -> None:
+    rows, schema = _table(None)
+    for lasting, share in ((40.0, 0.25), (80.0, 1.0), (500.0, 1.0)):
+        crossover, rng = Crossover(rows, schema, 10, lasting), np.random.default_rng(0)
+        moved = [
+            crossover(member, 1000, rng)[0] != rows[member][0] for member in range(80) for _ in range(40)
+        ]
+        assert np.isclose(np.mean(moved), share * CROSSED * 79 / 80, atol=0.03)
