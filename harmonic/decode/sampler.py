@@ -220,15 +220,16 @@ class Sampler:
         conditions: Conditions = (),
         asked: int | None = None,
         known: Mapping[int, str | None] | None = None,
+        note: str = "",
     ) -> Prompt:
         """The context that shows `examples` and gives rows first_row ... first_row + n_rows - 1.
 
         order: conditioned columns are moved to its front. asked: how many rows its text asks for, where it is to give
         fewer of them (training asked for as many); None = n_rows. known: cells that stand in their place; then `order`
-        stays as it is, and has the given cells in front.
+        stays as it is, and has the given cells in front. note: what it says beyond columns and rows (prompt.notes).
         """
         order = arranged(order, conditions) if known is None else order
-        instruction = write_instruction(self.grammar.codec, examples, asked or n_rows, order)
+        instruction = write_instruction(self.grammar.codec, examples, asked or n_rows, order, note=note)
         return Prompt(instruction, order, first_row, n_rows, conditions, known or {})
 
     def draw(

@@ -1,0 +1,99 @@
+"""Examples: which training rows a call of the generator shows, drawn anew for each.
+
+What enters is training rows and how they are chosen; what leaves is the row numbers that call i shows. The published
+loop shows each row once, in five fixed companies, so that as many rows come out as went in. Here any number of calls
+draws its own, and a call depends on (seed, its number) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harmonic.errors import HarmonicError
+from harmonic.table.schema import Row, Schema
+
+Choice = Literal["uniform", "balanced", "scarce"]
+STREAM_EXAMPLES = 551
+N_RANGES = 5
+"""Ranges of equal counts that a quantity has for classes."""
+
+
+class Examples:
+    """Draws examples from the training rows.
+
+    `uniform`: any rows. `balanced`: each call shows the classes of the target (a quantity: its fifths) in their shares
+    of the table, to within one row. `scarce`: rows of classes that `made`, the synthetic rows so far, hold too few of
+    are the likelier. Raises HarmonicError where there are fewer rows than a call shows beside one more to write.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], schema: Schema, n: int, choice: Choice = "balanced", *, seed: int
+    ) -> None:
+        if not 0 <= n < len(rows):
+            raise HarmonicError(
+                f"Examples: a call shows {n}, the table has {len(rows)} training rows, expected more rows than that. "
+                "Show fewer examples, or give more rows."
+            )
+        self.rows, self.n, self.choice = rows, n, choice
+        self._seed = seed
+        self._classes = Classes(rows, schema)
+        self._class_of = self._classes.of(rows)
+
+    def of_call(self, number: int, made: Sequence[Row] = ()) -> list[int]:
+        """The numbers of the rows that call `number` shows, in random order, none of them twice."""
+        rng = np.random.default_rng([self._seed, STREAM_EXAMPLES, number])
+        if self.choice == "balanced":
+            return self._balanced(rng)
+        weights = self._scarcity(made) if self.choice == "scarce" and made else None
+        return rng.choice(len(self.rows), size=self.n, replace=False, p=weights).tolist()
+
+    def _balanced(self, rng: np.random.Generator) -> list[int]:
+        """Every k-th row of a random order in which classes lie together, from a random start."""
+        order = rng.permutation(len(self.rows))
+        ranks = rng.permutation(self._class_of.max() + 1)
+        order = order[np.argsort(ranks[self._class_of[order]], kind="stable")]
+        step = len(order) / self.n if self.n else 1.0
+        places = (rng.uniform(0.0, step) + step * np.arange(self.n)).astype(np.intp)
+        return rng.permutation(order[np.minimum(places, len(order) - 1)]).tolist()
+
+    def _scarcity(self, made: Sequence[Row]) -> NDArray[np.float64]:
+        """Chances of the rows: by how many times likelier their class is in the table than among the rows made."""
+        n_classes = int(self._class_of.max()) + 1
+        real = np.bincount(self._class_of, minlength=n_classes) / len(self.rows)
+        found = self._classes.of(made)
+        shares = (np.bincount(found[found < n_classes], minlength=n_classes) + 1.0) / (len(made) + n_classes)
+        weights = (real / shares)[self._class_of]
+        return np.asarray(weights / weights.sum())
+
+
+class Classes:
+    """Numbers of the classes of the target, those of a quantity by its fifths; one class without a target."""
+
+    def __init__(self, rows: Sequence[Row], schema: Schema) -> None:
+        names = [column.name for column in schema.modelled]
+        self._place = names.index(schema.target) if schema.target in names else None
+        cells = [] if self._place is None else [row[self._place] for row in rows]
+        self._cuts: NDArray[np.float64] | None = None
+        if schema.task == "regression":
+            known = [float(cell) for cell in cells if cell is not None]
+            self._cuts = (
+                np.unique(np.quantile(known, np.arange(1, N_RANGES) / N_RANGES)) if known else np.zeros(0)
+            )
+        self._codes: dict[str | None, int] = {}
+        for cell in cells:
+            self._codes.setdefault(cell, len(self._codes))
+
+    def of(self, rows: Sequence[Row]) -> NDArray[np.intp]:
+        """int [n_rows]; a class that no training row has is one more."""
+        if self._place is None:
+            return np.zeros(len(rows), dtype=np.intp)
+        cells = [row[self._place] for row in rows]
+        if self._cuts is None:
+            return np.array([self._codes.get(cell, len(self._codes)) for cell in cells], dtype=np.intp)
+        values = np.array([np.nan if cell is None else float(cell) for cell in cells])
+        ranges = np.searchsorted(self._cuts, values, side="right")
+        return np.where(np.isnan(values), len(self._cuts) + 1, ranges).astype(np.intp)

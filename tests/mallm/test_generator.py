@@ -1,0 +1,107 @@
+"""The generator: valid rows under any graph, conditions forced, and a prompt that fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic.decode.conditions import Plan
+from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
+from harmonic.errors import HarmonicError
+from harmonic.mallm.generator import Calls, Generator
+from harmonic.model.load import NANO, load_model
+from harmonic.prompt.rows import codec_for
+from harmonic.table.cells import from_rows, to_rows, validate
+from harmonic.table.graph import CausalGraph
+from harmonic.table.infer import infer_schema, observe
+from harmonic.table.schema import Row, Schema
+
+GRAPH = {"kind": ["wage"], "age": ["kind"]}
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[list[Row], Schema]:
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["low", "high"], 40)
+    frame = pd.DataFrame(
+        {
+            "age": rng.integers(20, 80, 40),
+            "kind": kind,
+            "wage": np.round(rng.lognormal(8, 1, 40) * (1 + (kind == "high")), 2),
+        }
+    )
+    schema = observe(infer_schema(frame, target="kind"), frame)
+    return to_rows(frame, schema), schema
+
+
+@pytest.fixture(scope="module")
+def sampler(data: tuple[list[Row], Schema]) -> Sampler:
+    loaded = load_model(str(NANO))
+    grammar = Grammar(codec_for("compact", data[1]), loaded.tokenizer)
+    return Sampler(loaded.model, grammar, context_length=loaded.context_length, slots=8)
+
+
+def _graph(schema: Schema) -> CausalGraph:
+    return CausalGraph.from_mapping(GRAPH, [column.label for column in schema.modelled])
+
+
+@pytest.mark.parametrize("choice", ["uniform", "balanced", "scarce"])
+def test_rows_are_valid_and_the_first_ones_do_not_depend_on_how_many_are_wanted(
+    choice: str, data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    generator = Generator(sampler, rows, schema, Calls(examples=6, rows=3, choice=choice), seed=1)  # type: ignore[arg-type]
+    few, many = (generator.draw(_graph(schema), n).rows for n in (7, 11))
+    assert list(many) == list(range(11))
+    assert few == {number: many[number] for number in range(7)}
+    assert validate(from_rows(list(many.values()), schema), schema) == []
+    assert Generator(sampler, rows, schema, generator.calls, seed=2).draw(_graph(schema), 11).rows != many
+
+
+def test_the_prompt_names_causes_and_shows_rows_parents_first(
+    data: tuple[list[Row], Schema], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, schema = data
+    prompts: list[Prompt] = []
+
+    def draw(asked: list[Prompt], **options: Any) -> Draw:
+        prompts.extend(asked)
+        return Sampler.draw(sampler, asked, **options)
+
+    monkeypatch.setattr(sampler, "draw", draw)
+    for says_graph in (True, False):
+        calls = Calls(examples=2, rows=2, says_graph=says_graph)
+        Generator(sampler, rows, schema, calls, seed=0).draw(_graph(schema), 4)
+    told, silent = prompts[0].instruction.prompt, prompts[-1].instruction.prompt
+    assert "Causes: A from B; B from C" in told
+    assert "Causes" not in silent
+    assert [line.split()[0][0] for line in told.splitlines()[1:4]] == ["C", "B", "A"]
+    assert len(prompts[0].instruction.examples) == 2
+
+
+def test_conditions_hold_in_every_row(data: tuple[list[Row], Schema], sampler: Sampler) -> None:
+    rows, schema = data
+    generator = Generator(sampler, rows, schema, Calls(examples=4, rows=2), seed=0)
+    plan = Plan(schema, given={"kind": "high"}, where=["age >= 60"], size=2)
+    made = from_rows(list(generator.draw(_graph(schema), 9, plan=plan).rows.values()), schema)
+    assert set(made["kind"]) == {"high"}
+    assert made["age"].min() >= 60
+
+
+def test_a_small_context_gets_a_smaller_prompt_and_says_so(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    small = Sampler(sampler.model, sampler.grammar, context_length=220, slots=4)
+    generator = Generator(small, rows, schema, Calls(examples=30, rows=4), seed=0)
+    assert 0 < generator.calls.examples < 30
+    assert "not 30" in generator.notes[0]
+    assert len(generator.draw(_graph(schema), 8).rows) == 8
+
+
+def test_fewer_rows_than_examples_are_an_error(data: tuple[list[Row], Schema], sampler: Sampler) -> None:
+    with pytest.raises(HarmonicError, match="a call shows 25, the table has 20 training rows"):
+        Generator(sampler, data[0][:20], data[1], seed=0)
