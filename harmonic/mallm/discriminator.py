@@ -27,7 +27,7 @@ from harmonic.table.schema import Schema
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-STREAM_JUDGE = 541
+STREAM_JUDGE = 701
 N_FOLDS = 5
 N_ROUNDS = 60
 LEAST_LEAF = 3

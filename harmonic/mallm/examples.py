@@ -17,7 +17,7 @@ from harmonic.errors import HarmonicError
 from harmonic.table.schema import Row, Schema
 
 Choice = Literal["uniform", "balanced", "scarce"]
-STREAM_EXAMPLES = 551
+STREAM_EXAMPLES = 702
 N_RANGES = 5
 """Ranges of equal counts that a quantity has for classes."""
 

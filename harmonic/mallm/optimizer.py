@@ -21,7 +21,7 @@ from harmonic.prompt.notes import ScoredGraph, edit_of, edits_note, edits_schema
 from harmonic.prompt.rows import codec_for
 from harmonic.table.graph import OPERATIONS, CausalGraph, Edit
 
-STREAM_EDITS = 561
+STREAM_EDITS = 703
 MOST_GRAPHS = 4
 """Scored graphs that a prompt shows: as many as nano was pretrained on."""
 N_EDITS = 3

@@ -51,11 +51,11 @@ def test_a_model_proposes_readable_edits_of_the_best_graph(loaded: LoadedModel) 
 
 @pytest.mark.parametrize("graph", [START, CausalGraph.empty(NAMES)])
 def test_random_edits_are_possible_ones_and_of_every_kind(graph: CausalGraph) -> None:
-    found = random_proposals(graph, 60, seed=0, step=0)
+    found = random_proposals(graph, 200, seed=0, step=0)
     assert all(len(each.done) == 3 and not each.refused for each in found)
     assert {edit.operation for each in found for edit in each.done} == set(OPERATIONS)
-    assert found == random_proposals(graph, 60, seed=0, step=0)
-    assert found != random_proposals(graph, 60, seed=0, step=1)
+    assert found == random_proposals(graph, 200, seed=0, step=0)
+    assert found != random_proposals(graph, 200, seed=0, step=1)
     added = [edit for each in found for edit in each.done[:1] if edit.operation == "add"]
     assert len(np.unique([edit.source for edit in added])) == len(NAMES)
 
