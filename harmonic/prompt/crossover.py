@@ -25,11 +25,11 @@ _NEAR = 0.05
 
 class Crossover:
     """Crosses rows within their class: at visit 0 always, then ever more seldom, from visit `visits` on at the rate
-    that stays: each of n rows with probability (lasting / n)^2, up to `lasting` rows always."""
+    that stays: each of n rows with probability (lasting / n)^2, up to `lasting` rows always. Without visits none is."""
 
     def __init__(self, rows: Sequence[Row], schema: Schema, visits: int, lasting: float = 0.0) -> None:
         self.visits = visits
-        self._lasting = min(1.0, lasting / max(1, len(rows))) ** 2
+        self._lasting = min(1.0, lasting / max(1, len(rows))) ** 2 if visits else 0.0
         self._rows = rows
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None

@@ -82,7 +82,7 @@ def test_the_share_of_crossed_cells_falls_evenly_to_none() -> None:
 
 def test_without_visits_nothing_is_crossed() -> None:
     rows, schema = _table("kind")
-    crossover = Crossover(rows, schema, 0)
+    crossover = Crossover(rows, schema, 0, lasting=100.0)
     assert [crossover(member, 0, np.random.default_rng(member)) for member in range(80)] == rows
 
 
