@@ -36,7 +36,7 @@ Vendor = Mapping[str, Any]
 class RunSection:
     """[run]: which method, under which seed, into which folder."""
 
-    method: Literal["harmonic"] = "harmonic"
+    method: Literal["harmonic", "mallm"] = "harmonic"
     name: str | None = None
     """What the run folder is called; None = the name of the table's file."""
     seed: Natural = 0
@@ -129,8 +129,9 @@ class PromptSection:
     pool: Count = 1
     """Examples come from the nearest pool * k rows."""
     loss: Literal["every", "all", "last"] = "every"
-    jitter: NonNegative = 1.0
-    """In training, numbers that stand once in their column move by up to so many ranks on each visit; 0 = never."""
+    jitter: NonNegative = 5.0
+    """In training, numbers move by up to so many ranks of their column on each visit, but for values that occur more
+    often than those around them explain; 0 = never."""
     crossover: Natural = 3000
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
@@ -169,6 +170,46 @@ class BudgetSection:
                 f"[budget]: {' and '.join(given)} are set, expected one of them at most. "
                 f"Leave one out (on the command line: --set budget.{given[-1]}=)."
             )
+
+
+@dataclass(frozen=True)
+class MallmSection:
+    """[mallm]: the adversarial loop of MALLM-GAN, where [run] method = "mallm". No weights change."""
+
+    adapter: str | None = None
+    """A HARMONIC run folder, or an adapter folder, of the same training rows, with which rows are written; edits are
+    always the base's. None = the base writes rows, too."""
+    examples: Natural = 25
+    """Training rows that a call of the generator shows."""
+    rows: Count = 5
+    """Rows that a call asks for."""
+    choice: Literal["uniform", "balanced", "scarce"] = "balanced"
+    """Which rows are shown: any, the classes of the target in their shares, or those of which too few were written."""
+    graph: str = "best"
+    """Where the graph begins: "learnt" (hill-climbing by BIC), "classes" (the target is the cause of all columns),
+    "none" (no edges), "best" (whichever of these three wins the first contest), "random" (as many edges as were
+    learnt), or a JSON file: {"column": ["parent", ...]}."""
+    says_graph: bool = True
+    """Whether the prompt names the causes; columns are written parents first either way."""
+    edits: Literal["model", "random", "none"] = "model"
+    """Who edits the graph. "random" is the control; with "none" it stays as it began."""
+    steps: Natural = 4
+    """Contests between the best graph so far and its edits."""
+    proposals: Count = 6
+    """Edited graphs a step."""
+    edit_temperature: Positive = 1.0
+    guidance: Natural = 0
+    """Bytes of guidance that the model may write beside its edits; 0 = none: nano has never seen any."""
+    judged_rows: Count | None = None
+    """Rows on which the last candidates of a step are judged; None = as many as train, 50 to 400."""
+    margin: NonNegative = 1.0
+    """By how many standard errors an edited graph must be ahead to be taken."""
+    calls: Count | None = None
+    """The loop ends after the step in which so many calls of the model were made, ..."""
+    tokens: Count | None = None
+    """... so many tokens read and written, ..."""
+    minutes: Positive | None = None
+    """... or so much time spent, before a kill too."""
 
 
 DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
@@ -253,6 +294,8 @@ class Config:
     policy: PolicySection = PolicySection()
     model: ModelSection = ModelSection()
     prompt: PromptSection = PromptSection()
+    mallm: MallmSection | None = None
+    """None = its defaults, where [run] method = "mallm"."""
     budget: BudgetSection | None = None
     train: Vendor | None = None
     """To trl.SFTConfig, under its names; what is left out has our defaults (train_settings), then trl's."""
@@ -270,6 +313,25 @@ class Config:
                     f"[model] method is 'full', and [{section}] is set: all weights train, undiminished. "
                     f'Leave out [{section}], or set method = "lora".'
                 )
+
+        if self.run.method == "mallm":
+            self._check_mallm()
+        elif self.mallm is not None:
+            raise HarmonicError(
+                "[mallm] is set, and [run] method is 'harmonic', which has no loop. Set method = \"mallm\", or leave "
+                "[mallm] out."
+            )
+
+    def _check_mallm(self) -> None:
+        """What belongs to fine-tuning says nothing in a run that changes no weights."""
+        unused = [name for name in ("train", "lora", "budget") if getattr(self, name) is not None]
+        unused += ["prompt"] if self.prompt != PromptSection(codec=self.prompt.codec) else []
+        if unused:
+            raise HarmonicError(
+                f"[{unused[0]}] is set, and [run] method is 'mallm', which changes no weights"
+                f"{' and takes of [prompt] only codec' if unused[0] == 'prompt' else ''}. Leave it out; how rows are "
+                "asked for and when the loop ends stand in [mallm]."
+            )
 
     @property
     def folder(self) -> str:

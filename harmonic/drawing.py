@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,41 @@ class Drawn:
         self.rows += later.rows
         self.rejects.update(later.rejects)
         self.usage.add(later.usage)
+
+
+class Synthesizer(Protocol):
+    """What draws a table in pieces: `Harmonic` and `MallmGan`, which explain these."""
+
+    schema_: Schema
+    law_: ContextLaw
+
+    def draw(
+        self,
+        first: int,
+        stop: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        earlier: Earlier | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Drawn: ...
+
+    def impute(
+        self,
+        frame: DataFrame,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> DataFrame: ...
+
+    def pace(
+        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
+    ) -> dict[str, float | None]: ...
+
+    def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None: ...
+
+    def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None: ...
 
 
 class ShownRows(NamedTuple):
@@ -129,7 +164,7 @@ class Drawer:
         drawn = Drawn([])
         if stop <= first:
             return drawn
-        sampler, plan = self.sampler(settings), self._plan(settings, seed)
+        sampler, plan = self.sampler(settings), self.plan(settings, seed)
         for start, end in waves(first, stop, self.law.contexts, self.law.rows):
             source = self._source(start, seed, settings, earlier)
             prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
@@ -167,7 +202,7 @@ class Drawer:
         """
         size = self.law.rows
         stop = min(len(rows), AUDIT_ROWS) // size * size
-        sampler, plan = self.sampler(settings), self._plan(settings, seed)
+        sampler, plan = self.sampler(settings), self.plan(settings, seed)
         known = dict(enumerate(rows[:stop]))
         scores: list[RowScore] = []
         for start, end in waves(0, stop, self.law.contexts, size):
@@ -180,7 +215,7 @@ class Drawer:
         """Which training rows the prompts of rows 0 ... n_rows - 1 show; None where no prompt shows any."""
         if not self.law.shows_training_rows:
             return None
-        plan, source = self._plan(settings, seed), self._source(0, seed, settings, None)
+        plan, source = self.plan(settings, seed), self._source(0, seed, settings, None)
         assert source is not None
         made: list[ShownRows] = []
         for run in plan.runs(0, -(-n_rows // plan.size) * plan.size):
@@ -253,7 +288,8 @@ class Drawer:
             rules=Rules(settings.rules, self.schema) if settings.rules else None,
         )
 
-    def _plan(self, settings: SampleSection, seed: int) -> Plan:
+    def plan(self, settings: SampleSection, seed: int) -> Plan:
+        """Under which conditions each row of a table of these settings stands."""
         # Kept, since the chunks of a table share it.
         if self._planned is None or self._planned[:2] != (settings, seed):
             plan = Plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harmonic.drawing import ShownRows
+from harmonic.drawing import ShownRows, Synthesizer
 from harmonic.evaluation.codes import Codebook
 from harmonic.evaluation.echoes import PromptEcho, prompt_echo
 
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
     from harmonic.config import SampleSection
     from harmonic.run import Run
-    from harmonic.synthesizer import Harmonic
     from harmonic.table.schema import Schema
 
 SHOWN_ROWS = 1_000
 """Of so many rows of a sample it is written down which training rows their prompts showed."""
 
 
-def write_shown(run: Run, name: str, synthesizer: Harmonic, settings: SampleSection) -> None:
+def write_shown(run: Run, name: str, synthesizer: Synthesizer, settings: SampleSection) -> None:
     """Which training rows, by number, the prompts of the first rows showed: what the report's prompt echo asks."""
     shown = synthesizer.shown_to(min(settings.rows, SHOWN_ROWS), settings=settings)
     if shown is not None:

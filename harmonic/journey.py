@@ -11,15 +11,18 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harmonic import files
 from harmonic.config import Config, EvaluateSection, SampleSection
+from harmonic.drawing import Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
 from harmonic.exposure import read_echo, write_shown
+from harmonic.mallm.gan import GRAPH, LOOP, MallmGan
 from harmonic.pieces import Joined, Pieces, plain
 from harmonic.progress import Progress
 from harmonic.run import Run
@@ -63,10 +66,14 @@ def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Pa
     return schema, parts
 
 
-def train(run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()) -> Harmonic:
-    """The fitted synthesizer of this run: trained here, or loaded if the adapter already stands."""
+def train(
+    run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()
+) -> Harmonic | MallmGan:
+    """The fitted synthesizer of this run: fitted here, or loaded if its adapter, or its graph, already stands."""
     schema, parts = prepare(run, config, write=processes.is_main)
-    synthesizer = build_synthesizer(config)
+    if config.run.method == "mallm":
+        return _loop(run, config, schema, parts, resume, processes)
+    synthesizer = build_harmonic(config)
     if run.has("adapter"):
         return synthesizer.load(parts.train, schema, run.path("adapter"))
     synthesizer.fit(parts.train, schema, val=parts.val, out=run.folder, resume=resume)
@@ -76,21 +83,26 @@ def train(run: Run, config: Config, *, resume: bool = False, processes: Processe
 
 
 def preflight(config: Config) -> str:
-    """What training this config would cost, in words; nothing is written."""
+    """What training this config, or its loop, would cost, in words; nothing is written."""
     read_schema, parts = _read_parts(config)
     return str(build_synthesizer(config).preflight(parts.train, read_schema))
 
 
-def load(run: Run, config: Config) -> Harmonic:
+def load(run: Run, config: Config) -> Harmonic | MallmGan:
     """The fitted synthesizer of a trained run; its table is read where prompts show rows of it.
 
     Raises HarmonicError if it is not trained, or its table changed.
     """
-    if not run.has("adapter"):
+    is_mallm = config.run.method == "mallm"
+    if not run.has(GRAPH if is_mallm else "adapter"):
         raise HarmonicError(
-            f"Run folder {str(run.folder)!r}: has no adapter. Train it first: scripts/train.py."
+            f"Run folder {str(run.folder)!r}: has no {'graph' if is_mallm else 'adapter'}. "
+            f"Train it first: scripts/{'mallm' if is_mallm else 'train'}.py."
         )
-    synthesizer = build_synthesizer(config)
+    if is_mallm:
+        schema, parts = prepare(run, config, write=False)
+        return build_mallm(config).load(parts.train, schema, run.folder)
+    synthesizer = build_harmonic(config)
     if not synthesizer.needs_rows:
         return synthesizer.load(None, Schema.from_json(run.read_json("schema.json")), run.path("adapter"))
     schema, parts = prepare(run, config, write=False)
@@ -99,7 +111,7 @@ def load(run: Run, config: Config) -> Harmonic:
 
 def sample(
     run: Run,
-    synthesizer: Harmonic,
+    synthesizer: Synthesizer,
     settings: SampleSection,
     processes: Processes = Processes(),
     name: str | None = None,
@@ -143,7 +155,7 @@ def sample_name(settings: SampleSection) -> str:
 
 
 def impute(
-    synthesizer: Harmonic, source: str | Path, out: str | Path, settings: SampleSection
+    synthesizer: Synthesizer, source: str | Path, out: str | Path, settings: SampleSection
 ) -> tuple[int, int]:
     """Writes a CSV or Parquet file of the table with its missing cells filled in, as CSV; (cells filled, rows).
 
@@ -178,6 +190,7 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
         settings=config.to_json(),
         draws=drawn,
         training=_training(run),
+        loop=_looped(run),
         prompts=read_echo(run, name, parts.train, synthetic, schema),
     )
     result.save(run.path("report.json"))
@@ -187,25 +200,77 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
 
 def _read_parts(config: Config) -> tuple[Schema, Parts]:
     """The table as [table] describes it, split as [split] says; a file of its own can be the holdout."""
-    table = config.table
+    table, val = config.table, config.split.val
+    if config.run.method == "mallm" and val is None:
+        val = 0.0  # nothing is trained, so no rows need to say when to stop
     described = asdict(table)
     overrides, holdout = described.pop("columns"), described.pop("holdout")
     frame, schema = read_table(
         described.pop("source"), overrides=overrides, policy=_policy(config), **described
     )
     if holdout is None:
-        parts = split_roles(frame, schema, seed=config.run.seed, test=config.split.test, val=config.split.val)
+        parts = split_roles(frame, schema, seed=config.run.seed, test=config.split.test, val=val)
         return schema, parts
-    parts = split_roles(frame, schema, seed=config.run.seed, test=0.0, val=config.split.val)
+    parts = split_roles(frame, schema, seed=config.run.seed, test=0.0, val=val)
     return schema, with_test(parts, load_table(holdout, schema), schema)
+
+
+def _loop(
+    run: Run, config: Config, schema: Schema, parts: Parts, resume: bool, processes: Processes
+) -> MallmGan:
+    """The loop of this run, gone through by its first process; the others read where it ended."""
+    synthesizer = build_mallm(config)
+    if not processes.is_main:
+        while not run.has(GRAPH):
+            time.sleep(0.5)
+    if run.has(GRAPH):
+        return synthesizer.load(parts.train, schema, run.folder)
+    _check_adapter(run, config)
+    synthesizer.fit(parts.train, schema, out=run.folder, resume=resume)
+    state = synthesizer.state_
+    run.log("looped", steps=len(state.steps), calls=state.calls, tokens=state.tokens, seconds=state.seconds)
+    return synthesizer
+
+
+def _check_adapter(run: Run, config: Config) -> None:
+    """An adapter that has read this run's holdout would make the report a lie."""
+    adapter = config.mallm.adapter if config.mallm else None
+    place = Path(adapter) / "split.json" if adapter else None
+    if place is None or not place.exists():
+        return
+    theirs, ours = (files.read_json(path)["digests"]["test"] for path in (place, run.path("split.json")))
+    if theirs != ours:
+        raise HarmonicError(
+            f"[mallm] adapter {adapter!r}: was trained with another holdout, so it may have read this run's. "
+            "Use an adapter of the same table, [split] test and [run] seed."
+        )
 
 
 def _policy(config: Config) -> Policy:
     return Policy(**asdict(config.policy))
 
 
-def build_synthesizer(config: Config) -> Harmonic:
+def build_synthesizer(config: Config) -> Harmonic | MallmGan:
     """The synthesizer that a run describes, unfitted."""
+    return build_mallm(config) if config.run.method == "mallm" else build_harmonic(config)
+
+
+def build_mallm(config: Config) -> MallmGan:
+    """The MALLM-GAN that a run describes, unfitted."""
+    return MallmGan(
+        config.model.base,
+        model=config.model,
+        mallm=config.mallm,
+        codec=config.prompt.codec,
+        settings=config.sample,
+        quantization=config.quantization,
+        policy=_policy(config),
+        seed=config.run.seed,
+    )
+
+
+def build_harmonic(config: Config) -> Harmonic:
+    """The Harmonic that a run describes, unfitted."""
     return Harmonic(
         config.model.base,
         model=config.model,
@@ -249,8 +314,20 @@ def _training(run: Run) -> list[dict[str, Any]]:
     return entries + [{"step": step, "eval_loss": loss} for step, loss in last["val_losses"]]
 
 
+def _looped(run: Run) -> dict[str, Any]:
+    """The loop as the report shows it, without the guidance, which a model wrote after it had seen rows."""
+    if not run.has(GRAPH):
+        return {}
+    found = run.read_json(LOOP)
+    judged = [
+        [{key: one[key] for key in ("score", "rows")} for one in step["judged"]] for step in found["steps"]
+    ]
+    steps = [{**step, "judged": scores} for step, scores in zip(found["steps"], judged, strict=True)]
+    return {"graph": found["best"]["graph"], "steps": steps}
+
+
 def _facts(
-    settings: SampleSection, synthesizer: Harmonic, joined: Joined, n_processes: int
+    settings: SampleSection, synthesizer: Synthesizer, joined: Joined, n_processes: int
 ) -> dict[str, Any]:
     """What a draw has taken, and what the mask has cost it; processes draw side by side."""
     usage, seconds = joined.usage, joined.seconds / n_processes
@@ -268,7 +345,7 @@ def _facts(
     }
 
 
-def _audited(synthesizer: Harmonic, rows: list[Row], settings: SampleSection) -> dict[str, Any]:
+def _audited(synthesizer: Synthesizer, rows: list[Row], settings: SampleSection) -> dict[str, Any]:
     """The mean mass that the mask kept, and what follows from it; a warning where the model hardly knows its format."""
     audit = synthesizer.audit(rows, settings=settings)
     if audit is None:

@@ -17,10 +17,9 @@ from typing import Any
 from harmonic import files
 from harmonic.config import SampleSection
 from harmonic.decode.slot import Usage
-from harmonic.drawing import AUDIT_ROWS, Drawn
+from harmonic.drawing import AUDIT_ROWS, Drawn, Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.progress import Progress
-from harmonic.synthesizer import Harmonic
 from harmonic.table.cells import from_rows
 from harmonic.table.schema import Row
 from harmonic.table.sources import to_csv_text
@@ -54,7 +53,7 @@ class Joined:
 class Pieces:
     """Rows [number * size, ...) each as one JSON file in `folder`, that appears whole."""
 
-    def __init__(self, folder: Path, synthesizer: Harmonic, settings: SampleSection) -> None:
+    def __init__(self, folder: Path, synthesizer: Synthesizer, settings: SampleSection) -> None:
         """Raises HarmonicError where pieces of another sample stand in the folder."""
         self.folder = folder
         self.synthesizer = synthesizer

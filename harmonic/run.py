@@ -2,7 +2,9 @@
 
 What enters is a folder and a resolved config; what leaves is a `Run` through which every artefact is written:
 
-    config.json  environment.json  schema.json  split.json  adapter/ (or model/)  trainer/
+    config.json  environment.json  schema.json  split.json
+    adapter/ (or model/)  trainer/        of harmonic
+    loop.json  graph.json                 of mallm
     samples/seed-1.csv + seed-1.json  log.jsonl  report.json  report.html  DONE (written last)
 
 An existing folder is refused unless it is resumed with the same config or forced. Only files named here are ever
@@ -29,7 +31,7 @@ from harmonic import __version__, files
 from harmonic.errors import HarmonicError
 
 LAYOUT = (
-    "config.json environment.json schema.json split.json adapter model trainer samples log.jsonl "
+    "config.json environment.json schema.json split.json adapter model trainer loop.json graph.json samples log.jsonl "
     "report.json report.html DONE"
 ).split()
 """Everything that may stand in a run folder."""

@@ -34,11 +34,11 @@ MAY_USE: dict[str, set[str]] = {
     "imputation": _TO_DECODE | {"decode", "conditional"},
     "drawing": _TO_DECODE | {"decode", "conditional", "imputation"},
     "synthesizer": _TO_DECODE | {"decode", "conditional", "drawing"},
-    "mallm": _TO_DECODE | {"decode", "baselines", "evaluation"},
-    "exposure": _TO_DECODE | {"decode", "drawing", "synthesizer", "evaluation"},
-    "pieces": _TO_DECODE | {"decode", "drawing", "synthesizer"},
+    "mallm": _TO_DECODE | {"decode", "conditional", "drawing", "baselines", "evaluation"},
+    "exposure": _TO_DECODE | {"decode", "drawing", "evaluation"},
+    "pieces": _TO_DECODE | {"decode", "drawing"},
     "journey": _TO_DECODE
-    | {"decode", "drawing", "synthesizer", "baselines", "evaluation", "exposure", "pieces"},
+    | {"decode", "drawing", "synthesizer", "mallm", "baselines", "evaluation", "exposure", "pieces"},
     "repeats": GROUND | {"journey", "evaluation"},
 }
 """The direction of the design; every room may use itself, too."""

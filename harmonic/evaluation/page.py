@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harmonic.evaluation import pictures, words
+from harmonic.evaluation import graphs, pictures, words
 from harmonic.evaluation.checks import checks
 from harmonic.evaluation.figures import Figure, percent, undefined
 from harmonic.evaluation.report import Report
@@ -72,6 +72,8 @@ def render(report: Report) -> str:
             nearest=_nearest(report),
             max_echoes=MAX_ECHOES,
             training=Markup(pictures.training_picture(report.training)) if report.training else "",
+            graph=Markup(graphs.graph_picture(report.loop["graph"])) if report.loop else "",
+            steps=Markup(graphs.loop_picture(report.loop["steps"])) if report.loop else "",
             sources=words.SOURCE_NAMES,
             metrics=words.METRIC_NAMES,
             settings=_listing(report.settings),

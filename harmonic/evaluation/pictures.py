@@ -77,7 +77,7 @@ def column_picture(column: ColumnFidelity) -> str:
 
 @matplotlib.rc_context(STYLE)
 def _amount_picture(column: ColumnFidelity) -> str:
-    canvas, axes = _canvas(3.4, 1.9)
+    canvas, axes = new_canvas(3.4, 1.9)
     shape = column.overlay
     axes.stairs(shape.real, shape.edges, fill=True, color=REAL, alpha=0.45)
     axes.stairs(shape.synthetic, shape.edges, color=MADE, linewidth=1.8)
@@ -87,23 +87,23 @@ def _amount_picture(column: ColumnFidelity) -> str:
     if column.kind == "datetime":
         days = np.linspace(shape.edges[0], shape.edges[-1], 3)
         axes.set_xticks(days, [str(np.datetime64(int(day), "D")) for day in days])
-    return _svg(canvas, f"column-{column.label}", _column_words(column))
+    return to_svg(canvas, f"column-{column.label}", _column_words(column))
 
 
 @matplotlib.rc_context(STYLE)
 def _level_picture(column: ColumnFidelity) -> str:
     shape = column.overlay
     n = len(shape.labels)
-    canvas, axes = _canvas(3.4, max(1.4, 0.5 + 0.24 * n))
+    canvas, axes = new_canvas(3.4, max(1.4, 0.5 + 0.24 * n))
     places = np.arange(n)
     axes.barh(places, shape.real, height=0.8, color=REAL, alpha=0.45)
     axes.barh(places, shape.synthetic, height=0.44, facecolor="none", edgecolor=MADE, linewidth=1.8)
-    axes.set_yticks(places, [_short(label) for label in shape.labels])
+    axes.set_yticks(places, [short(label) for label in shape.labels])
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=4)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-    return _svg(canvas, f"column-{column.label}", _column_words(column))
+    return to_svg(canvas, f"column-{column.label}", _column_words(column))
 
 
 def _column_words(column: ColumnFidelity) -> str:
@@ -117,9 +117,9 @@ def trend_picture(trends: Trends) -> str:
     """Heat map of the pair errors beyond those of real training rows: the darker, the more a pair differs."""
     errors = np.maximum(0.0, np.array(trends.error) - np.array(trends.noise_floor))
     kept = np.sort(np.argsort(-errors.max(axis=0), kind="stable")[:MAX_HEAT])
-    errors, labels = errors[np.ix_(kept, kept)], [_short(trends.labels[i]) for i in kept]
+    errors, labels = errors[np.ix_(kept, kept)], [short(trends.labels[i]) for i in kept]
     n = len(kept)
-    canvas, axes = _canvas(1.6 + 0.3 * n, 1.2 + 0.3 * n)
+    canvas, axes = new_canvas(1.6 + 0.3 * n, 1.2 + 0.3 * n)
     scale = max(0.2, float(errors.max()))
     for i in range(n):
         for j in range(i):
@@ -137,7 +137,7 @@ def trend_picture(trends: Trends) -> str:
         axes.spines[side].set_visible(False)
     worst = np.unravel_index(int(errors.argmax()), errors.shape)
     said = f"largest: {labels[worst[0]]} with {labels[worst[1]]}, {percent(float(errors.max()))}"
-    return _svg(
+    return to_svg(
         canvas, "trends", f"Differences of pair trends between held-out and synthetic rows; {said}", True
     )
 
@@ -147,7 +147,7 @@ def utility_picture(utility: Utility) -> str:
     """Bars of the headline score by source, with intervals; lines mark real rows and marginals by class."""
     metric = utility.headline
     shown = [(t.source, t.scores[metric]) for t in utility.sources]
-    canvas, axes = _canvas(WIDE, 0.7 + 0.32 * len(shown))
+    canvas, axes = new_canvas(WIDE, 0.7 + 0.32 * len(shown))
     for place, (source, figure) in enumerate(shown):
         value, is_made = figure.value or 0.0, source == "synthetic"
         axes.barh(place, value, height=0.6, color=MADE if is_made else REAL, alpha=0.85 if is_made else 0.4)
@@ -172,13 +172,13 @@ def utility_picture(utility: Utility) -> str:
     lowest = min([0.0, *(figure.value or 0.0 for _, figure in shown)])
     axes.set_xlim(max(-1.0, lowest * 1.15), 1.12)
     said = ", ".join(f"{SOURCE_NAMES[source]} {number(figure.value)}" for source, figure in shown)
-    return _svg(canvas, "utility", f"{METRIC_NAMES[metric]} of models trained on each kind of rows: {said}")
+    return to_svg(canvas, "utility", f"{METRIC_NAMES[metric]} of models trained on each kind of rows: {said}")
 
 
 @matplotlib.rc_context(STYLE)
 def training_picture(training: Sequence[Mapping[str, Any]]) -> str:
     """Loss by step, on training and on validation rows; empty text where the log holds neither."""
-    canvas, axes = _canvas(WIDE, 2.4)
+    canvas, axes = new_canvas(WIDE, 2.4)
     drawn = 0
     for key, name, colour, style in (
         ("loss", "training", REAL, "-"),
@@ -193,7 +193,7 @@ def training_picture(training: Sequence[Mapping[str, Any]]) -> str:
     axes.set_xlabel("step")
     axes.set_ylabel("loss a token")
     axes.legend(frameon=False)
-    return _svg(canvas, "training", "Loss a token by training step")
+    return to_svg(canvas, "training", "Loss a token by training step")
 
 
 @matplotlib.rc_context(STYLE)
@@ -202,7 +202,7 @@ def curve_picture(worth: SampleSize, metric: str) -> str:
     points = [(point.n_rows, point.score) for point in worth.curve if point.score is not None]
     if len(points) < 2 or worth.score is None:
         return ""
-    canvas, axes = _canvas(WIDE, 2.4)
+    canvas, axes = new_canvas(WIDE, 2.4)
     axes.plot(
         *zip(*points, strict=True), color=REAL, marker="o", markersize=4, linewidth=1.8, label="real rows"
     )
@@ -216,7 +216,7 @@ def curve_picture(worth: SampleSize, metric: str) -> str:
     said = (
         f"synthetic rows reach {number(worth.score)}, all {points[-1][0]:,} real rows {number(points[-1][1])}"
     )
-    return _svg(canvas, "curve", f"{METRIC_NAMES[metric]} by number of real rows; {said}")
+    return to_svg(canvas, "curve", f"{METRIC_NAMES[metric]} by number of real rows; {said}")
 
 
 @matplotlib.rc_context(STYLE)
@@ -227,7 +227,7 @@ def roc_picture(attacks: Sequence[Attack], headline: Strongest) -> str:
         return ""
     finest = 1.0 / max([1, *(attack.n_controls for attack in attacks)])
     left = max(FINEST_RATE, finest / 3)
-    canvas, axes = _canvas(WIDE, 3.6)
+    canvas, axes = new_canvas(WIDE, 3.6)
     axes.axvspan(left, max(finest, left), facecolor=FAINT, alpha=0.6, edgecolor="none")
     axes.plot([left, 1.0], [left, 1.0], color=SOFT, linestyle="--", linewidth=1)
     axes.axvline(0.01, color=SOFT, linewidth=0.8, linestyle=":")
@@ -247,7 +247,7 @@ def roc_picture(attacks: Sequence[Attack], headline: Strongest) -> str:
         if headline.attack
         else ""
     )
-    return _svg(
+    return to_svg(
         canvas,
         "roc",
         f"ROC curves of {len(attacks)} membership attacks on log axes{said} at 1 % of the controls",
@@ -263,7 +263,7 @@ def _roc_points(fpr: Sequence[float], tpr: Sequence[float], left: float) -> tupl
 def nearest_picture(nearest: Sequence[NearRow], labels: Sequence[str]) -> str:
     """A grid of the worst rows: filled where synthetic and nearest training row are the same. No cell is shown."""
     kept = _telling(nearest, labels)
-    canvas, axes = _canvas(2.2 + 0.3 * len(kept), 1.3 + 0.3 * len(nearest))
+    canvas, axes = new_canvas(2.2 + 0.3 * len(kept), 1.3 + 0.3 * len(nearest))
     for i, near in enumerate(nearest):
         for j, label in enumerate(kept):
             is_equal = label in near.equal
@@ -272,7 +272,7 @@ def nearest_picture(nearest: Sequence[NearRow], labels: Sequence[str]) -> str:
                 axes.add_patch(Rectangle((j + 0.15, i + 0.15), 0.7, 0.7, facecolor=MADE, edgecolor="none"))
     axes.set_xlim(0, len(kept))
     axes.set_ylim(len(nearest), 0)
-    axes.set_xticks(np.arange(len(kept)) + 0.5, [_short(label) for label in kept], rotation=90)
+    axes.set_xticks(np.arange(len(kept)) + 0.5, [short(label) for label in kept], rotation=90)
     axes.xaxis.tick_top()
     axes.set_yticks(
         np.arange(len(nearest)) + 0.5,
@@ -283,7 +283,7 @@ def nearest_picture(nearest: Sequence[NearRow], labels: Sequence[str]) -> str:
         axes.spines[side].set_visible(False)
     most = max(len(near.equal) for near in nearest)
     said = f"at most {most} of {len(labels)} cells are the same"
-    return _svg(
+    return to_svg(
         canvas, "nearest", f"Columns in which a synthetic and its nearest training row agree; {said}", True
     )
 
@@ -292,7 +292,7 @@ def nearest_picture(nearest: Sequence[NearRow], labels: Sequence[str]) -> str:
 def splits_picture(headline: Headline, names: Mapping[str, str]) -> str:
     """A figure's mean and interval over splits for each kind of rows; the synthetic rows' splits as single dots."""
     rows = [("synthetic", headline.mean), *((other.source, other.mean) for other in headline.differences)]
-    canvas, axes = _canvas(WIDE, 0.7 + 0.3 * len(rows))
+    canvas, axes = new_canvas(WIDE, 0.7 + 0.3 * len(rows))
     for place, (source, mean) in enumerate(rows):
         colour = MADE if source == "synthetic" else REAL
         if mean.low is not None and mean.high is not None:
@@ -312,7 +312,7 @@ def splits_picture(headline: Headline, names: Mapping[str, str]) -> str:
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=6)
     said = ", ".join(f"{names[source]} {number(mean.value, 3)}" for source, mean in rows)
-    return _svg(canvas, f"splits-{headline.key}", f"{headline.label}, mean over splits: {said}")
+    return to_svg(canvas, f"splits-{headline.key}", f"{headline.label}, mean over splits: {said}")
 
 
 def _telling(nearest: Sequence[NearRow], labels: Sequence[str]) -> list[str]:
@@ -322,13 +322,14 @@ def _telling(nearest: Sequence[NearRow], labels: Sequence[str]) -> list[str]:
     return [label for label in labels if label in kept]
 
 
-def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
+def new_canvas(width: float, height: float) -> tuple[Canvas, Axes]:
+    """An empty picture of so many inches, and its axes."""
     canvas = Canvas(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(canvas)
     return canvas, canvas.add_subplot()
 
 
-def _svg(canvas: Canvas, name: str, description: str, is_scrolled: bool = False) -> str:
+def to_svg(canvas: Canvas, name: str, description: str, is_scrolled: bool = False) -> str:
     """The picture as an <svg> element; ids carry a salt of their own, as many pictures share a page.
 
     A picture that is scrolled keeps its width on a phone, for its letters would be too small.
@@ -352,7 +353,8 @@ def _svg(canvas: Canvas, name: str, description: str, is_scrolled: bool = False)
     return text.replace("<svg ", f'<svg role="img" aria-label="{_escaped(description)}" style="{widest}" ', 1)
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
+    """The label in one line of at most MAX_LABEL characters."""
     line = " ".join(label.split())
     return line if len(line) <= MAX_LABEL else line[: MAX_LABEL - 1] + "…"
 

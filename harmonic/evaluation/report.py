@@ -23,7 +23,7 @@ from harmonic.evaluation.utility import Utility
 from harmonic.evaluation.validity import Validity
 from harmonic.files import write_json, write_text
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Report:
     """The sampler's counts."""
     training: tuple[Mapping[str, Any], ...] = ()
     """The training log: entries with "step" and "loss" or "eval_loss"."""
+    loop: Mapping[str, Any] = field(default_factory=dict)
+    """MALLM-GAN's loop: "graph" (parents by column) and "steps"; empty where there was none."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict that `json` can write: figures are objects, undefined ones have value null and a

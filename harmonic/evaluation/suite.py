@@ -57,6 +57,7 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     draws: Mapping[str, Any] | None = None,
     training: Sequence[Mapping[str, Any]] | None = None,
+    loop: Mapping[str, Any] | None = None,
     prompts: PromptEcho | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -81,6 +82,7 @@ def evaluate(
         draws: the sampler's counts; `draws["rejects"]` maps reasons to row counts, and reasons that begin
             with "copy" are counted as copies.
         training: the training log, entries with "step" and "loss" or "eval_loss".
+        loop: MALLM-GAN's loop: "graph", the parents of each column, and "steps" (mallm.state.Step).
         prompts: what rows repeat of what their prompts showed (`echoes.prompt_echo`); None where it is not known.
         progress: called with a line before each piece of work; without it the lines go to the log.
 
@@ -134,6 +136,7 @@ def evaluate(
         settings=dict(settings or {}),
         draws=dict(draws or {}),
         training=tuple(dict(entry) for entry in training or ()),
+        loop=dict(loop or {}),
     )
 
 

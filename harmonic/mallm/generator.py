@@ -1,9 +1,9 @@
 """The generator: rows from a prompt that holds the columns, a causal graph and some training rows.
 
-What enters is a sampler, the training rows and a causal graph; what leaves is rows, as many as asked for, each under
-the schema, its columns in the graph's order, parents first. A call shows examples of its own and asks for several. The
-examples and the random numbers of call i depend on (seed, i) alone, whatever the graph, so that two graphs are compared
-on equal terms; but for `scarce` examples, which look at the rows made before.
+What enters is a sampler, the training rows and a candidate (graph and guidance); what leaves is rows of a table, by
+number, each under the schema, its columns in the graph's order, parents first. A call shows examples of its own and
+asks for several. The examples and the random numbers of call i depend on (seed, i) alone, whatever the graph, so that
+two graphs are compared on equal terms; but for `scarce` examples, which look at the rows made before.
 """
 
 from __future__ import annotations
@@ -11,17 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harmonic.decode.conditions import Plan, given_row, is_complete
+from harmonic.conditional import check_rules
+from harmonic.decode.conditions import Plan, Run, given_row, is_complete
 from harmonic.decode.sampler import Draw, Prompt, Sampler
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_law
-from harmonic.prompt.notes import graph_note
+from harmonic.prompt.notes import graph_note, guidance_note
 from harmonic.table.graph import CausalGraph
 from harmonic.table.schema import Row, Schema
 
 WAVE = 32
-"""Calls whose `scarce` examples look at the same rows: those of all calls before them."""
+"""Calls whose `scarce` examples look at the same rows: those of the calls before them."""
+LOOKED_AT = 2000
+"""`scarce` examples look at no more rows than this."""
+Earlier = Callable[[int, int], list[Row]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the optimizer improves: a causal graph, and a sentence of guidance; "" = none."""
+
+    graph: CausalGraph
+    guidance: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,89 +50,113 @@ class Calls:
 
 
 class Generator:
-    """Asks one sampler for rows. `notes` says in words what did not fit the model's context and is smaller."""
+    """Asks one sampler for rows. `notes` says in words what did not fit the model's context and is smaller.
+
+    guidance: bytes of guidance that a prompt must have room for.
+    """
 
     def __init__(
-        self, sampler: Sampler, rows: Sequence[Row], schema: Schema, calls: Calls | None = None, *, seed: int
+        self,
+        sampler: Sampler,
+        rows: Sequence[Row],
+        schema: Schema,
+        calls: Calls | None = None,
+        *,
+        seed: int,
+        guidance: int = 0,
     ) -> None:
         calls = calls or Calls()
         self.sampler = sampler
         self.schema = schema
         self.seed = seed
-        self.calls, self.notes = self._fitted(calls, rows)
+        self.calls, self.notes = self._fitted(calls, rows, guidance)
         self.examples = Examples(rows, schema, self.calls.examples, calls.choice, seed=seed)
 
     def draw(
         self,
-        graph: CausalGraph,
-        n_rows: int,
+        candidate: Candidate,
+        first: int,
+        stop: int,
         *,
         plan: Plan | None = None,
+        earlier: Earlier | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Draw:
-        """Rows 0 ... n_rows - 1, by number, under the conditions of `plan`; calls progress(rows so far).
+        """Rows first ... stop - 1, by number, under the conditions of `plan`; calls progress(rows so far).
 
+        earlier(start, end) gives rows drawn before, which only `scarce` examples look at; None = they are drawn again.
         Raises HarmonicError where a call keeps failing.
         """
         plan = plan or Plan(self.schema, size=self.calls.rows)
-        n_calls = -(-n_rows // self.calls.rows)
-        wave = WAVE if self.calls.choice == "scarce" else max(1, n_calls)
-        whole = Draw()
-        for first in range(0, n_calls, wave):
-            self._draw_calls(graph, plan, first, min(first + wave, n_calls), whole, progress)
-        whole.rows = {number: whole.rows[number] for number in range(n_rows)}
+        size, whole = self.calls.rows, Draw()
+        begin, end = first // size * size, -(-stop // size) * size
+        looks_back = self.calls.choice == "scarce"
+        wave = WAVE * size if looks_back else max(size, end - begin)
+        if looks_back and earlier is None:
+            begin = 0
+        while begin < end:
+            until = min(end, (begin // wave + 1) * wave) if looks_back else end
+            made = self._looked_at(begin // wave * wave, whole, earlier) if looks_back else []
+            prompts, known = self.prompts(candidate, plan, begin, until, made)
+            part = self.sampler.draw(prompts, seed=self.seed, progress=_shifted(progress, len(whole.rows)))
+            whole.rows.update(known | part.rows)
+            whole.rejects.update(part.rejects)
+            whole.usage.add(part.usage)
+            begin = until
+        whole.rows = {number: whole.rows[number] for number in range(first, stop)}
         return whole
 
-    def _draw_calls(
-        self,
-        graph: CausalGraph,
-        plan: Plan,
-        first: int,
-        stop: int,
-        whole: Draw,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        """Adds the rows of calls first ... stop - 1, which see the rows that are there."""
-        prompts = self._prompts(graph, plan, first, stop, whole)
-        done = len(whole.rows)
-        part = self.sampler.draw(
-            prompts, seed=self.seed, progress=None if progress is None else lambda n: progress(done + n)
-        )
-        whole.rows.update(part.rows)
-        whole.rejects.update(part.rejects)
-        whole.usage.add(part.usage)
+    def prompts(
+        self, candidate: Candidate, plan: Plan, first: int, stop: int, made: Sequence[Row] = ()
+    ) -> tuple[list[Prompt], dict[int, Row]]:
+        """The prompts of rows first ... stop - 1, on the boundaries of calls, and the rows whose cells are all given.
 
-    def _prompts(self, graph: CausalGraph, plan: Plan, first: int, stop: int, whole: Draw) -> list[Prompt]:
-        """The prompts of calls; rows whose cells are all given need none and go to `whole` at once."""
-        codec = self.sampler.grammar.codec
-        note = graph_note(codec, graph) if self.calls.says_graph else ""
-        n_columns = len(codec.columns)
-        prompts, made = [], [whole.rows[number] for number in sorted(whole.rows)]
-        for run in plan.runs(first * plan.size, stop * plan.size):
+        Raises HarmonicError where given cells break a rule by themselves.
+        """
+        n_columns = len(self.schema.modelled)
+        prompts, known = [], {}
+        for run in plan.runs(first, stop):
+            cells = given_row(run.conditions, n_columns)
+            check_rules(self.sampler.rules, cells, f"Row {run.first_row}")
             if is_complete(run.conditions, n_columns):
-                cells = given_row(run.conditions, n_columns)
-                whole.rows.update(dict.fromkeys(range(run.first_row, run.first_row + run.n_rows), cells))
-                continue
-            shown = self.examples.of_call(run.first_row // plan.size, made)
-            prompts.append(
-                self.sampler.prompt(
-                    [self.examples.rows[number] for number in shown],
-                    graph.order,
-                    first_row=run.first_row,
-                    n_rows=run.n_rows,
-                    conditions=run.conditions,
-                    asked=self.calls.rows,
-                    note=note,
-                )
-            )
-        return prompts
+                known.update(dict.fromkeys(range(run.first_row, run.first_row + run.n_rows), cells))
+            else:
+                prompts.append(self._prompt(candidate, run, made))
+        return prompts, known
 
-    def _fitted(self, calls: Calls, rows: Sequence[Row]) -> tuple[Calls, tuple[str, ...]]:
+    def shown(self, row: int, made: Sequence[Row] = ()) -> list[int]:
+        """The numbers of the training rows that the call of this row shows."""
+        return self.examples.of_call(row // self.calls.rows, made)
+
+    def _prompt(self, candidate: Candidate, run: Run, made: Sequence[Row]) -> Prompt:
+        codec = self.sampler.grammar.codec
+        note = graph_note(codec, candidate.graph) if self.calls.says_graph else ""
+        return self.sampler.prompt(
+            [self.examples.rows[number] for number in self.shown(run.first_row, made)],
+            candidate.graph.order,
+            first_row=run.first_row,
+            n_rows=run.n_rows,
+            conditions=run.conditions,
+            asked=self.calls.rows,
+            note=note + guidance_note(candidate.guidance),
+        )
+
+    def _looked_at(self, start: int, whole: Draw, earlier: Earlier | None) -> list[Row]:
+        """The rows before `start`, the last ones of them."""
+        numbers = range(max(0, start - LOOKED_AT), start)
+        if all(number in whole.rows for number in numbers):
+            return [whole.rows[number] for number in numbers]
+        assert earlier is not None
+        return earlier(numbers.start, numbers.stop)
+
+    def _fitted(self, calls: Calls, rows: Sequence[Row], guidance: int) -> tuple[Calls, tuple[str, ...]]:
         """The calls reduced to the model's context, and what was reduced: a graph with every edge must fit, too."""
         grammar, n_columns = self.sampler.grammar, len(self.schema.modelled)
         names = tuple(column.label for column in self.schema.modelled)
         full = CausalGraph(names, tuple(tuple(range(column)) for column in range(n_columns)))
-        n_note = len(grammar.tokenizer.encode(graph_note(grammar.codec, full))) if calls.says_graph else 0
+        note = graph_note(grammar.codec, full) if calls.says_graph else ""
+        # A byte is a token at most.
+        n_note = len(grammar.tokenizer.encode(note + guidance_note("x"))) + guidance
         law, notes = fit_law(
             ContextLaw(
                 contexts="random", examples=min(calls.examples, max(0, len(rows) - 1)), rows=calls.rows
@@ -134,3 +170,7 @@ class Generator:
         if calls.examples >= len(rows):
             return calls, notes  # Examples says that these are too many
         return replace(calls, examples=law.examples, rows=law.rows), notes
+
+
+def _shifted(progress: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda n_rows: progress(done + n_rows)

@@ -1,9 +1,10 @@
 """The optimizer: the same model as the generator, asked which edges of the causal graph to add, remove or turn.
 
 What enters is the best graphs so far with their scores, and the columns by which the discriminator told the best one's
-rows; what leaves is proposals, each a graph some edits away. Edits are rows of a small table (operation, from, to) and
-decoded like any rows, so an answer is always readable; an edit that says nothing new or closes a cycle is refused and
-counted. `random_proposals` draws edits without any model: what the model contributes is the difference.
+rows; what leaves is proposals, each a graph some edits away, and perhaps a sentence of guidance. Edits are rows of a
+small table (operation, from, to) and decoded like any rows, so an answer is always readable; an edit that says nothing
+new or closes a cycle is refused and counted. `random_proposals` draws edits without any model: what the model
+contributes is the difference.
 """
 
 from __future__ import annotations
@@ -15,11 +16,21 @@ import numpy as np
 
 from harmonic.decode.choice import Choice
 from harmonic.decode.sampler import Grammar, Sampler
+from harmonic.decode.slot import Usage
 from harmonic.errors import HarmonicError
+from harmonic.mallm.generator import Candidate
 from harmonic.model.load import LoadedModel
-from harmonic.prompt.notes import ScoredGraph, edit_of, edits_note, edits_schema
+from harmonic.prompt.notes import (
+    ScoredGraph,
+    edit_of,
+    edits_note,
+    edits_schema,
+    guidance_note,
+    guidance_schema,
+)
 from harmonic.prompt.rows import codec_for
 from harmonic.table.graph import OPERATIONS, CausalGraph, Edit
+from harmonic.table.schema import Row, Schema
 
 STREAM_EDITS = 703
 MOST_GRAPHS = 4
@@ -31,15 +42,19 @@ _MOST_TRIES = 1000
 
 @dataclass(frozen=True)
 class Proposal:
-    """A graph, the edits that led to it, and those that were refused on the way."""
+    """A candidate, the edits that led to its graph, and those that were refused on the way."""
 
-    graph: CausalGraph
+    candidate: Candidate
     done: tuple[Edit, ...]
     refused: tuple[Edit, ...]
 
+    @property
+    def graph(self) -> CausalGraph:
+        return self.candidate.graph
+
 
 class Optimizer:
-    """Asks a model for edits of graphs over columns called `names`."""
+    """Asks a model for edits of graphs over columns called `names`, and for guidance of at most `guidance` bytes."""
 
     def __init__(
         self,
@@ -50,60 +65,89 @@ class Optimizer:
         n_edits: int = N_EDITS,
         temperature: float = 1.0,
         codec: str = "compact",
+        guidance: int = 0,
     ) -> None:
         self.names = tuple(names)
-        self.seed = seed
         self.n_edits = n_edits
-        grammar = Grammar(codec_for(codec, edits_schema(self.names)), loaded.tokenizer)
-        self.sampler = Sampler(
-            loaded.model,
-            grammar,
-            context_length=loaded.context_length,
-            choice=Choice(temperature=temperature),
-        )
+        self._calls, self._usage = 0, Usage()
+        # Keys of its own: the generator draws rows of the same numbers under `seed`.
+        self._seeds = np.random.default_rng([seed, STREAM_EDITS, 1]).integers(2**31, size=2).tolist()
+
+        def sampler(schema: Schema) -> Sampler:
+            return Sampler(
+                loaded.model,
+                Grammar(codec_for(codec, schema), loaded.tokenizer),
+                context_length=loaded.context_length,
+                choice=Choice(temperature=temperature),
+            )
+
+        self.sampler = sampler(edits_schema(self.names))
+        self._guide = sampler(guidance_schema(guidance)) if guidance else None
 
     def propose(
-        self, best: Sequence[ScoredGraph], told_by: Sequence[str], n: int, *, step: int
+        self, best: Sequence[ScoredGraph], told_by: Sequence[str], n: int, *, step: int, guidance: str = ""
     ) -> list[Proposal]:
         """n proposals from the first of `best`, which are sorted by score; another `step` draws others.
 
-        Raises HarmonicError where the prompt is longer than the model's context.
+        guidance: that of the first. Raises HarmonicError where the prompt is longer than the model's context.
         """
         note = edits_note(self.sampler.grammar.codec, best[:MOST_GRAPHS], told_by)
-        first = step * n * self.n_edits
-        prompts = [
-            self.sampler.prompt(
-                [], _ORDER, first_row=first + number * self.n_edits, n_rows=self.n_edits, note=note
+        answers = self._ask(self.sampler, _ORDER, note, n, self.n_edits, step, self._seeds[0])
+        edits = [edit_of(row, self.names) for row in answers]
+        texts = [guidance] * n
+        if self._guide is not None:
+            further = note + guidance_note(guidance)
+            texts = [
+                str(text) for (text,) in self._ask(self._guide, (0,), further, n, 1, step, self._seeds[1])
+            ]
+        return [
+            proposal(
+                Candidate(best[0].graph, text), edits[number * self.n_edits : (number + 1) * self.n_edits]
             )
+            for number, text in enumerate(texts)
+        ]
+
+    def spent(self) -> tuple[int, Usage]:
+        """(calls, tokens) since this was asked the last time."""
+        spent = self._calls, self._usage
+        self._calls, self._usage = 0, Usage()
+        return spent
+
+    def _ask(
+        self, sampler: Sampler, order: tuple[int, ...], note: str, n: int, n_rows: int, step: int, seed: int
+    ) -> list[Row]:
+        """The rows of n answers of n_rows each."""
+        first = step * n * n_rows
+        prompts = [
+            sampler.prompt([], order, first_row=first + number * n_rows, n_rows=n_rows, note=note)
             for number in range(n)
         ]
-        rows = self.sampler.draw(prompts, seed=self.seed).rows
-        edits = [edit_of(rows[number], self.names) for number in sorted(rows)]
-        return [
-            proposal(best[0].graph, edits[at : at + self.n_edits])
-            for at in range(0, len(edits), self.n_edits)
-        ]
+        draw = sampler.draw(prompts, seed=seed)
+        self._calls += n
+        self._usage.add(draw.usage)
+        return [draw.rows[number] for number in sorted(draw.rows)]
 
 
 def random_proposals(
-    graph: CausalGraph, n: int, *, seed: int, step: int, n_edits: int = N_EDITS
+    best: Candidate, n: int, *, seed: int, step: int, n_edits: int = N_EDITS
 ) -> list[Proposal]:
     """n proposals of edits drawn blindly among those that are possible: the control."""
     rng = np.random.default_rng([seed, STREAM_EDITS, step])
     found = []
     for _ in range(n):
         edits: list[Edit] = []
-        after = graph
+        after = best.graph
         for _ in range(n_edits):
             edit = _possible(after, rng)
             edits.append(edit)
             after = after.edited(edit)
-        found.append(proposal(graph, edits))
+        found.append(proposal(best, edits))
     return found
 
 
-def proposal(graph: CausalGraph, edits: Sequence[Edit]) -> Proposal:
+def proposal(start: Candidate, edits: Sequence[Edit]) -> Proposal:
     """What is left of the edits, one after another, once those that cannot be done are refused."""
+    graph = start.graph
     done: list[Edit] = []
     refused: list[Edit] = []
     for edit in edits:
@@ -113,7 +157,7 @@ def proposal(graph: CausalGraph, edits: Sequence[Edit]) -> Proposal:
             refused.append(edit)
         else:
             done.append(edit)
-    return Proposal(graph, tuple(done), tuple(refused))
+    return Proposal(Candidate(graph, start.guidance), tuple(done), tuple(refused))
 
 
 def _possible(graph: CausalGraph, rng: np.random.Generator) -> Edit:
@@ -126,7 +170,7 @@ def _possible(graph: CausalGraph, rng: np.random.Generator) -> Edit:
         else:
             source, target = edges[int(rng.integers(len(edges)))]
         edit = Edit(operation, source, target)
-        if proposal(graph, [edit]).done:
+        if proposal(Candidate(graph), [edit]).done:
             return edit
     raise HarmonicError(
         f"Causal graph over {n_columns} columns: no edit is possible, expected two columns or more."

@@ -1,9 +1,10 @@
-"""Jitter: numbers that stand once in their column, moved a little on each visit, so that no digit is learnt by heart.
+"""Jitter: numbers moved a little on each visit, so that no digit is learnt by heart.
 
-What enters is the training rows; what leaves is a row with its single numbers drawn anew between their neighbours in
-rank. A model that sees the same twelve digits forty times learns the digits; one that sees them moved learns the law:
-the marginal stays (values are drawn along its quantiles), dependence moves by a rank, and what can be recited is gone.
-Numbers that stand twice or more are left alone, as are levels, dates and texts: there, repetition is the law.
+What enters is the training rows; what leaves is a row with its numbers drawn anew among those near in rank. A model
+that sees the same twelve digits forty times learns the digits; one that sees them moved learns the law: the marginal
+stays (values are drawn along its quantiles), dependence moves by a few ranks, and what can be recited is gone. Atoms
+are left alone: values that occur more often than the values around them explain, such as 0 among amounts or the
+multiples of ten among weights. So are levels, dates and texts: there, repetition is the law.
 """
 
 from __future__ import annotations
@@ -11,25 +12,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.stats import poisson
 
 from harmonic.table.amounts import present_cells, text_at, units_of
 from harmonic.table.schema import Column, Row, Schema
 
+COMPANY = 5
+"""So many rows to either side of a value say how dense its surroundings are."""
+CHANCE = 0.001
+"""What is less likely than this is no chance: the value is an atom."""
+
 
 @dataclass(frozen=True)
 class _Scale:
-    """A column's distinct values in rising order, in units of its grid, and the places of those that stand once."""
+    """The rows' numbers of a column that are no atoms, in rising order, in units of its grid; by cell, the places at
+    which it stands (first, stop)."""
 
     column: Column
     units: list[int]
-    singles: dict[str, int]
+    places: dict[str, tuple[int, int]]
 
 
 class Jitter:
-    """Moves the single numbers of rows by up to `ranks` places among the column's distinct values."""
+    """Moves the numbers of rows by up to `ranks` places among the rows' numbers in rising order."""
 
     def __init__(self, rows: Sequence[Row], schema: Schema, ranks: float) -> None:
         self.ranks = ranks
@@ -41,11 +51,12 @@ class Jitter:
         }
 
     def __call__(self, row: Row, rng: Generator) -> Row:
-        """The row with each of its single numbers drawn anew. Bounds, decimal places and steps are kept."""
+        """The row with each of its numbers drawn anew, atoms aside. Bounds, decimal places and steps are kept."""
         moved = list(row)
         for number, scale in self._scales.items():
-            place = scale.singles.get(row[number] or "")
-            if place is not None:
+            found = scale.places.get(row[number] or "")
+            if found is not None:
+                place = int(rng.integers(*found))
                 moved[number] = text_at(_between(scale.units, place, self.ranks, rng), scale.column)
         return tuple(moved)
 
@@ -56,12 +67,41 @@ def _scale(column: Column, cells: Sequence[str | None]) -> _Scale:
     # A canonical cell is one value, and the other way round.
     units = {cell: units_of(amount, column, up=False) for cell, amount in amounts if amount is not None}
     ranked = sorted(units, key=units.__getitem__)
-    singles = {cell: place for place, cell in enumerate(ranked) if counts[cell] == 1}
-    return _Scale(column, [units[cell] for cell in ranked], singles)
+    is_atom = _atoms([units[cell] for cell in ranked], [counts[cell] for cell in ranked])
+    moving: list[int] = []
+    places: dict[str, tuple[int, int]] = {}
+    for cell, stays in zip(ranked, is_atom, strict=True):
+        if not stays:
+            places[cell] = (len(moving), len(moving) + counts[cell])
+            moving += [units[cell]] * counts[cell]
+    return _Scale(column, moving, places)
+
+
+def _atoms(values: Sequence[int], counts: Sequence[int]) -> list[bool]:
+    """Whether each of the distinct, rising values occurs more often than the rows next to it make likely.
+
+    These rows tell how dense numbers lie there, and how fine they are: whole ones in a column that has tenths, too.
+    """
+    rows = np.repeat(np.asarray(values, dtype=object), counts)
+    ends = np.cumsum(counts).tolist()
+    return [
+        count > 1 and _chance(value, count, rows[: end - count][-COMPANY:], rows[end:][:COMPANY]) < CHANCE
+        for value, count, end in zip(values, counts, ends, strict=True)
+    ]
+
+
+def _chance(value: int, count: int, below: NDArray[np.object_], above: NDArray[np.object_]) -> float:
+    """How likely a value stands `count` times or more where rows lie as these do (Poisson)."""
+    gaps = [value - other for other in below] + [other - value for other in above]
+    if not gaps:
+        return 0.0
+    sides = 2 if len(below) and len(above) else 1
+    expected = len(gaps) * gcd(*gaps) / (sides * max(gaps))
+    return float(poisson.sf(count - 1, expected))
 
 
 def _between(units: list[int], place: int, ranks: float, rng: Generator) -> int:
-    """Units drawn up to `ranks` places away, on the straight lines between distinct values."""
+    """Units drawn up to `ranks` places away, on the straight lines between the rows' numbers."""
     at = float(np.clip(place + rng.uniform(-ranks, ranks), 0, len(units) - 1))
     low = min(int(at), len(units) - 2)
     if low < 0:

@@ -29,6 +29,17 @@ def graph_note(codec: Codec, graph: CausalGraph) -> str:
     return f"Causes: {_arrows(graph, codec.mark)}\n"
 
 
+def guidance_note(guidance: str) -> str:
+    """A sentence on how rows are to look, one line; nothing where there is none."""
+    return f"Guidance: {' '.join(guidance.split())}\n" if guidance.strip() else ""
+
+
+def guidance_schema(longest: int) -> Schema:
+    """The table whose one cell is guidance of at most `longest` bytes."""
+    column = Column("guidance", "guidance", "text", "str", max_bytes=longest, min_bytes=1)
+    return Schema((column,), title="guidance for whoever writes rows like those of the table")
+
+
 def edits_schema(names: Sequence[str]) -> Schema:
     """The table of edits of a causal graph over columns called `names`, in their order."""
     columns = [("operation", OPERATIONS), ("from", tuple(names)), ("to", tuple(names))]

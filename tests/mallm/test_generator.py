@@ -11,7 +11,7 @@ import pytest
 from harmonic.decode.conditions import Plan
 from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
 from harmonic.errors import HarmonicError
-from harmonic.mallm.generator import Calls, Generator
+from harmonic.mallm.generator import Calls, Candidate, Generator
 from harmonic.model.load import NANO, load_model
 from harmonic.prompt.rows import codec_for
 from harmonic.table.cells import from_rows, to_rows, validate
@@ -44,8 +44,9 @@ def sampler(data: tuple[list[Row], Schema]) -> Sampler:
     return Sampler(loaded.model, grammar, context_length=loaded.context_length, slots=8)
 
 
-def _graph(schema: Schema) -> CausalGraph:
-    return CausalGraph.from_mapping(GRAPH, [column.label for column in schema.modelled])
+def _candidate(schema: Schema, guidance: str = "") -> Candidate:
+    names = [column.label for column in schema.modelled]
+    return Candidate(CausalGraph.from_mapping(GRAPH, names), guidance)
 
 
 @pytest.mark.parametrize("choice", ["uniform", "balanced", "scarce"])
@@ -54,11 +55,17 @@ def test_rows_are_valid_and_the_first_ones_do_not_depend_on_how_many_are_wanted(
 ) -> None:
     rows, schema = data
     generator = Generator(sampler, rows, schema, Calls(examples=6, rows=3, choice=choice), seed=1)  # type: ignore[arg-type]
-    few, many = (generator.draw(_graph(schema), n).rows for n in (7, 11))
+    few, many = (generator.draw(_candidate(schema), 0, n).rows for n in (7, 11))
     assert list(many) == list(range(11))
     assert few == {number: many[number] for number in range(7)}
+    later = generator.draw(
+        _candidate(schema), 4, 11, earlier=lambda start, stop: [many[i] for i in range(start, stop)]
+    )
+    assert later.rows == {number: many[number] for number in range(4, 11)}
     assert validate(from_rows(list(many.values()), schema), schema) == []
-    assert Generator(sampler, rows, schema, generator.calls, seed=2).draw(_graph(schema), 11).rows != many
+    assert (
+        Generator(sampler, rows, schema, generator.calls, seed=2).draw(_candidate(schema), 0, 11).rows != many
+    )
 
 
 def test_the_prompt_names_causes_and_shows_rows_parents_first(
@@ -74,7 +81,7 @@ def test_the_prompt_names_causes_and_shows_rows_parents_first(
     monkeypatch.setattr(sampler, "draw", draw)
     for says_graph in (True, False):
         calls = Calls(examples=2, rows=2, says_graph=says_graph)
-        Generator(sampler, rows, schema, calls, seed=0).draw(_graph(schema), 4)
+        Generator(sampler, rows, schema, calls, seed=0).draw(_candidate(schema), 0, 4)
     told, silent = prompts[0].instruction.prompt, prompts[-1].instruction.prompt
     assert "Causes: A from B; B from C" in told
     assert "Causes" not in silent
@@ -86,7 +93,7 @@ def test_conditions_hold_in_every_row(data: tuple[list[Row], Schema], sampler: S
     rows, schema = data
     generator = Generator(sampler, rows, schema, Calls(examples=4, rows=2), seed=0)
     plan = Plan(schema, given={"kind": "high"}, where=["age >= 60"], size=2)
-    made = from_rows(list(generator.draw(_graph(schema), 9, plan=plan).rows.values()), schema)
+    made = from_rows(list(generator.draw(_candidate(schema), 0, 9, plan=plan).rows.values()), schema)
     assert set(made["kind"]) == {"high"}
     assert made["age"].min() >= 60
 
@@ -99,7 +106,7 @@ def test_a_small_context_gets_a_smaller_prompt_and_says_so(
     generator = Generator(small, rows, schema, Calls(examples=30, rows=4), seed=0)
     assert 0 < generator.calls.examples < 30
     assert "not 30" in generator.notes[0]
-    assert len(generator.draw(_graph(schema), 8).rows) == 8
+    assert len(generator.draw(_candidate(schema), 0, 8).rows) == 8
 
 
 def test_fewer_rows_than_examples_are_an_error(data: tuple[list[Row], Schema], sampler: Sampler) -> None:

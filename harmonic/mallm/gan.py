@@ -1,0 +1,318 @@
+"""MallmGan: rows from very few rows, by a prompt whose causal graph is what gets optimised.
+
+What enters is a frame and its schema; `fit` learns a causal graph, lets the loop improve it, and keeps it; `sample`
+asks the generator for new rows under it. No weights change: the same local model writes rows and edits the graph. The
+manners are those of `Harmonic`: the constructor only stores, learned state ends in `_`, nothing is loaded before `fit`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harmonic.conditional import conditioned
+from harmonic.config import MallmSection, ModelSection, SampleSection
+from harmonic.decode.sampler import Grammar
+from harmonic.decode.score import Audit
+from harmonic.decode.slot import Usage
+from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Earlier, Shown, ShownRows
+from harmonic.errors import HarmonicError
+from harmonic.files import read_json, write_json, write_text
+from harmonic.mallm.beginnings import begin
+from harmonic.mallm.discriminator import Discriminator
+from harmonic.mallm.generator import Calls, Generator
+from harmonic.mallm.journal import Journal
+from harmonic.mallm.loop import Agents, Loop
+from harmonic.mallm.optimizer import Optimizer
+from harmonic.mallm.state import State
+from harmonic.model.identity import ADAPTER_CONFIG
+from harmonic.model.load import LoadedModel, load_model
+from harmonic.model.merge import merge
+from harmonic.prompt.contexts import ContextLaw
+from harmonic.prompt.fitting import fit_codec
+from harmonic.table.cells import from_rows, to_rows
+from harmonic.table.infer import infer_schema, observe
+from harmonic.table.policy import Policy
+from harmonic.table.schema import Row, Schema
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LOOP, GRAPH = "loop.json", "graph.json"
+"""What `fit` leaves: every step, and the last graph by itself; the second says that the loop is done."""
+log = logging.getLogger(__name__)
+
+
+class MallmGan:
+    """Synthetic rows from a local language model that is shown a causal graph and some rows (arXiv 2406.10521).
+
+    base: "nano" (the embedded one), a local model folder, or a hub name. mallm: the [mallm] section of a run file;
+    settings: its [sample], by which the loop's rows are decoded, conditions aside; quantization: keys of
+    transformers.BitsAndBytesConfig.
+    """
+
+    def __init__(
+        self,
+        base: str = "nano",
+        *,
+        model: ModelSection | None = None,
+        mallm: MallmSection | None = None,
+        codec: str = "compact",
+        settings: SampleSection | None = None,
+        quantization: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.base = base
+        self.model = model
+        self.mallm = mallm
+        self.codec = codec
+        self.settings = settings
+        self.quantization = quantization
+        self.policy = policy
+        self.seed = seed
+
+    needs_rows = True
+    """Sampling, too, needs the training rows: prompts show them."""
+
+    def fit(
+        self,
+        train: DataFrame,
+        schema: Schema | None = None,
+        *,
+        val: DataFrame | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+    ) -> MallmGan:
+        """Runs the loop on `train`; its state lands in out/loop.json after each step, the graph in out/graph.json.
+
+        val: not looked at: nothing is trained. Raises HarmonicError for tables that cannot be modelled and for graphs
+        that are none, before any row is drawn.
+        """
+        schema = observe(schema or infer_schema(train, policy=self._policy), train, self._policy)
+        self._take(train, schema)
+        section = self._section
+        discriminator = Discriminator(train, schema, seed=self.seed)
+        start, others = begin(section, train, schema, seed=self.seed)
+        loop = Loop(self._agents(discriminator), schema, section, len(train), starts=others, seed=self.seed)
+        names = [column.label for column in schema.modelled]
+        place = Path(out) / LOOP if out is not None else None
+        state = begun = self._begun(place, names, resume) or State(start, start)
+        journal = Journal(state, section)
+        for state in loop.run(begun):
+            if place is not None:
+                write_json(place, {"wish": self._wish(), **state.to_json()})
+            journal.tell(state)
+        if out is not None:
+            write_text(Path(out) / GRAPH, state.best.graph.to_json())
+        self.state_ = state
+        return self
+
+    def load(self, train: DataFrame | None, schema: Schema, folder: str | Path) -> MallmGan:
+        """A fitted synthesizer from the folder in which `fit` left its graph; `train` is what prompts show.
+
+        Raises HarmonicError without training rows.
+        """
+        if train is None:
+            raise HarmonicError(
+                "MallmGan: prompts show training rows, and none were given. Give the training table."
+            )
+        self._take(train, schema)
+        names = [column.label for column in schema.modelled]
+        self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
+        return self
+
+    def preflight(self, train: DataFrame, schema: Schema | None = None) -> str:
+        """What `fit` would cost at most, in words. Raises HarmonicError as `fit` would."""
+        schema = observe(schema or infer_schema(train, policy=self._policy), train, self._policy)
+        self._take(train, schema)
+        begin(self._section, train, schema, seed=self.seed)
+        return Journal.forecast(self._section, self._generator(0, SampleSection()).calls, len(train))
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        given: Mapping[str, Any] | None = None,
+        where: Sequence[str] = (),
+        quotas: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table.
+
+        Conditions as in `Harmonic.sample`. Raises HarmonicError for conditions that no row could meet.
+        """
+        settings = conditioned(settings or SampleSection(), n, given, where, quotas)
+        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
+
+    def draw(
+        self,
+        first: int,
+        stop: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        earlier: Earlier | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Drawn:
+        """Rows first ... stop - 1 of the table that `seed` means, whatever else is drawn before or beside them.
+
+        earlier(start, end) gives rows drawn before, for `scarce` examples; None = they are drawn again.
+        """
+        settings, best = settings or SampleSection(), self._fitted.best
+        if stop <= first:
+            return Drawn([])
+        plan = self._drawer.plan(settings, seed)
+        drawn = self._generator(seed, settings).draw(
+            best, first, min(stop, settings.rows) if plan.n_rows else stop,
+            plan=plan, earlier=earlier, progress=progress,
+        )  # fmt: skip
+        return Drawn([drawn.rows[number] for number in sorted(drawn.rows)], drawn.rejects, drawn.usage)
+
+    def impute(
+        self,
+        frame: DataFrame,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> DataFrame:
+        """`frame` with its missing cells drawn given the others, as `Harmonic.impute` does; the graph is not used:
+        what is known need not be what causes the rest."""
+        return self._drawer.impute(frame, seed=seed, settings=settings or SampleSection(), progress=progress)
+
+    def pace(
+        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
+    ) -> dict[str, float | None]:
+        """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
+        return self._drawer.pace(usage, n_rows, seconds, settings)
+
+    def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
+        """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
+        generator = self._generator(settings.seed, settings)
+        stop = min(len(rows), AUDIT_ROWS) // generator.calls.rows * generator.calls.rows
+        if not stop or generator.calls.choice == "scarce":
+            return None
+        plan = self._drawer.plan(settings, settings.seed)
+        prompts, _ = generator.prompts(self._fitted.best, plan, 0, stop)
+        scores = generator.sampler.score(prompts, dict(enumerate(rows[:stop])))
+        return Audit.of(list(scores.values())) if scores else None
+
+    def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
+        """Which training rows the prompts of rows 0 ... n_rows - 1 show, and which they might have shown as likely;
+        None where examples are not drawn at random alone."""
+        generator = self._generator(settings.seed, settings)
+        if not generator.calls.examples or generator.calls.choice == "scarce":
+            return None
+        everyone = range(len(self.rows_))
+        made = []
+        for row in range(n_rows):
+            shown = generator.shown(row)
+            made.append(ShownRows(tuple(shown), tuple(sorted(set(everyone) - set(shown)))))
+        return made
+
+    def _take(self, train: DataFrame, schema: Schema) -> None:
+        """Rows, codec, grammar and models: all but the graph."""
+        self.schema_ = schema
+        self.rows_: list[Row] = to_rows(train, schema)
+        self._base = self._load(None)
+        adapter = self._section.adapter
+        self.loaded_ = self._base if adapter is None else self._load(_adapter_folder(adapter))
+        codec, notes = fit_codec(self.codec, schema, self._base.tokenizer, self._base.context_length)
+        grammar = Grammar(codec, self._base.tokenizer)
+        self._grammar = grammar
+        names = [column.name for column in schema.modelled]
+        target = names.index(schema.target) if schema.target in names else None
+        self._drawer = Drawer(self.loaded_, grammar, schema, ContextLaw(), Shown(self.rows_, None), target)
+        first = self._generator(self.seed, SampleSection())
+        self.law_ = ContextLaw(
+            examples=first.calls.examples, fewest=first.calls.examples, rows=first.calls.rows
+        )
+        self._drawer = Drawer(self.loaded_, grammar, schema, self.law_, Shown(self.rows_, None), target)
+        for note in (*notes, *first.notes):
+            log.warning(note)
+
+    def _agents(self, discriminator: Discriminator) -> Agents:
+        section, settings = self._section, self.settings or SampleSection()
+        optimizer = None
+        if section.edits == "model":
+            optimizer = Optimizer(
+                self._base,
+                [column.label for column in self.schema_.modelled],
+                seed=self.seed,
+                temperature=section.edit_temperature,
+                guidance=section.guidance,
+            )
+        return Agents(lambda seed: self._generator(seed, settings), discriminator, optimizer)
+
+    def _generator(self, seed: int, settings: SampleSection) -> Generator:
+        section = self._section
+        calls = Calls(section.examples, section.rows, section.choice, section.says_graph)
+        sampler = self._drawer.sampler(settings)
+        return Generator(sampler, self.rows_, self.schema_, calls, seed=seed, guidance=section.guidance)
+
+    def _begun(self, place: Path | None, names: Sequence[str], resume: bool) -> State | None:
+        """The state that stands there. Raises HarmonicError if nothing is resumed, or if it is another loop's."""
+        if place is None or not place.exists():
+            return None
+        if not resume:
+            raise HarmonicError(
+                f"{str(place.parent)!r}: a loop was begun here. Go on with --resume, or start over with --force."
+            )
+        found = read_json(place)
+        wish = self._wish()
+        if changed := [key for key in wish if found["wish"].get(key) != wish[key]]:
+            raise HarmonicError(
+                f"{str(place.parent)!r}: this loop was begun with {changed[0]} = {found['wish'].get(changed[0])!r}, "
+                f"not {wish[changed[0]]!r}. Resume it with the same settings, or start over with --force."
+            )
+        return State.from_json(found, names)
+
+    def _wish(self) -> dict[str, Any]:
+        """What must not change between start and end, as plain data."""
+        section = asdict(self._section)
+        return {"base": self._base.digest, "codec": self.codec, "mallm": section, "seed": self.seed}
+
+    def _load(self, adapter: Path | None) -> LoadedModel:
+        section = self.model or ModelSection(base=self.base)
+        loaded = load_model(
+            section.base,
+            revision=section.revision,
+            adapter=adapter,
+            quantization=self.quantization,
+            dtype=section.dtype,
+            device=section.device,
+        )
+        # In whole weights a LoRA adapter merges away and rows come faster; in 4 bits it would cost the memory saved.
+        is_merged = adapter is not None and self.quantization is None and (adapter / ADAPTER_CONFIG).is_file()
+        return merge(loaded).loaded if is_merged else loaded
+
+    @property
+    def _fitted(self) -> State:
+        if not hasattr(self, "state_"):
+            raise HarmonicError("MallmGan has learnt no table yet. Call fit(train, schema) first.")
+        return self.state_
+
+    @property
+    def _policy(self) -> Policy:
+        return self.policy or Policy()
+
+    @property
+    def _section(self) -> MallmSection:
+        return self.mallm or MallmSection()
+
+
+def _adapter_folder(place: str) -> Path:
+    """The adapter of a run folder, or the folder itself. Raises HarmonicError where nothing stands."""
+    folder = Path(place)
+    found = folder / "adapter" if (folder / "adapter").is_dir() else folder
+    if not found.is_dir():
+        raise HarmonicError(
+            f"[mallm] adapter {place!r}: no such folder. Name the run folder of a finished training, such as "
+            "checkpoints/harmonic/adult/s0."
+        )
+    return found

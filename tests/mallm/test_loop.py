@@ -1,0 +1,232 @@
+"""The loop: a budget that holds, a better graph that is found, and a kill that changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic.config import MallmSection, SampleSection
+from harmonic.decode.sampler import Draw
+from harmonic.decode.slot import Usage
+from harmonic.errors import HarmonicError
+from harmonic.mallm import loop as loops
+from harmonic.mallm.beginnings import begin, class_graph, random_graph
+from harmonic.mallm.discriminator import Discriminator
+from harmonic.mallm.gan import MallmGan
+from harmonic.mallm.generator import Calls, Candidate
+from harmonic.mallm.loop import Agents, Loop
+from harmonic.mallm.state import State
+from harmonic.table.cells import from_rows, to_rows, validate
+from harmonic.table.graph import CausalGraph
+from harmonic.table.infer import infer_schema, observe
+from harmonic.table.schema import Schema
+
+SMALL = MallmSection(examples=4, rows=4, steps=1, proposals=2, judged_rows=16, graph="none")
+
+
+def _table(n: int = 60, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["low", "high"], n)
+    return pd.DataFrame({"size": np.round(rng.normal(50 + 40 * (kind == "high"), 9), 2), "kind": kind})
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[pd.DataFrame, Schema]:
+    frame = _table()
+    return frame, observe(infer_schema(frame, target="kind"), frame)
+
+
+class Writer:
+    """A generator that writes rows of the table's law under a graph with kind -> size, and without it sizes of none."""
+
+    calls = Calls(rows=4)
+
+    def __init__(self, frame: pd.DataFrame, schema: Schema, seed: int) -> None:
+        self.frame, self.schema, self.seed = frame, schema, seed
+
+    def draw(self, candidate: Candidate, first: int, stop: int) -> Draw:
+        made = _table(stop - first, seed=self.seed + first)
+        if (1, 0) not in candidate.graph.edges:
+            made = made.assign(size=np.round(np.random.default_rng(self.seed).uniform(20, 120, len(made)), 2))
+        rows = to_rows(made, self.schema)
+        return Draw(dict(enumerate(rows, start=first)), usage=Usage(row_tokens=10 * len(rows)))
+
+
+def _loop(data: tuple[pd.DataFrame, Schema], section: MallmSection, **options: Any) -> Loop:
+    frame, schema = data
+    agents = Agents(
+        lambda seed: Writer(frame, schema, seed), Discriminator(frame, schema, seed=0, n_repeats=1), None
+    )  # type: ignore[arg-type,return-value]
+    return Loop(agents, schema, section, len(frame), seed=0, **options)
+
+
+def _start(schema: Schema) -> Candidate:
+    return Candidate(CausalGraph.empty([column.label for column in schema.modelled]))
+
+
+def test_the_graph_that_helps_is_found_and_kept(data: tuple[pd.DataFrame, Schema]) -> None:
+    section = MallmSection(steps=3, proposals=8, judged_rows=50, edits="random")
+    start = _start(data[1])
+    *_, state = _loop(data, section).run(State(start, start))
+    assert (1, 0) in state.best.graph.edges
+    assert len(state.steps) == 4
+    assert state.steps[0].score > state.steps[-1].score
+    assert any(step.accepted and step.gain > step.error for step in state.steps)
+    assert state.scored[0].candidate == state.best
+
+
+def test_the_first_step_lets_the_given_starts_compete(data: tuple[pd.DataFrame, Schema]) -> None:
+    section = MallmSection(edits="none", judged_rows=50)
+    start = _start(data[1])
+    *_, state = _loop(data, section, starts=[class_graph(data[1])]).run(State(start, start))
+    assert state.best.graph == class_graph(data[1])
+    assert len(state.steps) == 1
+
+
+def test_a_loop_that_goes_on_from_its_file_ends_where_an_uninterrupted_one_does(
+    data: tuple[pd.DataFrame, Schema],
+) -> None:
+    section = MallmSection(steps=2, proposals=2, judged_rows=30, edits="random")
+    start = _start(data[1])
+    whole = list(_loop(data, section).run(State(start, start)))
+    names = start.graph.names
+    for cut in (0, 1):
+        again = State.from_json(json.loads(json.dumps(whole[cut].to_json())), names)
+        assert again == whole[cut]
+        *_, last = _loop(data, section).run(again)
+        assert _timeless(last) == _timeless(whole[-1])
+
+
+@pytest.mark.parametrize(("limit", "steps"), [({"calls": 40}, 2), ({"tokens": 1000}, 2), ({"steps": 1}, 2)])
+def test_the_budget_ends_the_loop_after_a_step(
+    limit: dict[str, int], steps: int, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    section = MallmSection(**{"steps": 9, "proposals": 2, "judged_rows": 40, "edits": "random", **limit})  # type: ignore[arg-type]
+    start = _start(data[1])
+    *_, state = _loop(data, section).run(State(start, start))
+    assert len(state.steps) == steps
+
+
+def test_time_spent_before_a_kill_counts(
+    data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, 40))
+    monkeypatch.setattr(loops.time, "monotonic", lambda: float(next(clock)))
+    section = MallmSection(steps=9, proposals=2, judged_rows=40, edits="random", minutes=1.0)
+    start = _start(data[1])
+    first = next(_loop(data, section).run(State(start, start)))
+    assert first.seconds == 40
+    assert len(list(_loop(data, section).run(first))) == 1
+
+
+def test_a_fit_leaves_its_state_and_graph_and_gives_the_same_rows_again(
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    frame, schema = data
+    model = MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path)
+    rows = model.sample(11, seed=3)
+    assert validate(rows, schema) == []
+    assert list(rows.dtypes) == list(frame.dtypes)
+    names = [column.label for column in schema.modelled]
+    assert CausalGraph.from_json((tmp_path / "graph.json").read_text(), names) == model.state_.best.graph
+    again = MallmGan(mallm=SMALL).load(frame, schema, tmp_path)
+    assert again.sample(11, seed=3).equals(rows)
+    pieces = [again.draw(first, first + 4, seed=3, settings=SampleSection(rows=11)).rows for first in (0, 4)]
+    assert from_rows(pieces[0] + pieces[1], schema).equals(rows.head(8))
+    audit = again.audit(to_rows(rows, schema), settings=SampleSection(rows=11, seed=3))
+    assert audit is not None
+    assert audit.rows == 8
+    shown = again.shown_to(5, settings=SampleSection(seed=3))
+    assert shown is not None
+    assert shown[0] == shown[3] != shown[4]
+    assert len(shown[0].shown) == 4
+
+
+def test_a_killed_fit_goes_on_and_ends_with_the_same_rows(
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, schema = data
+    whole = MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "whole")
+
+    class KillError(Exception):
+        pass
+
+    judged = iter(range(3))
+    judge = Discriminator.judge
+
+    def dying(self: Discriminator, made: pd.DataFrame) -> Any:
+        if next(judged, None) is None:
+            raise KillError
+        return judge(self, made)
+
+    monkeypatch.setattr(Discriminator, "judge", dying)
+    with pytest.raises(KillError):
+        MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "killed")
+    monkeypatch.undo()
+    assert not (tmp_path / "killed" / "graph.json").exists()
+    with pytest.raises(HarmonicError, match="a loop was begun here"):
+        MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "killed")
+    with pytest.raises(HarmonicError, match="begun with seed = 0, not 1"):
+        MallmGan(mallm=SMALL, seed=1).fit(frame, schema, out=tmp_path / "killed", resume=True)
+    resumed = MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "killed", resume=True)
+    assert resumed.sample(8).equals(whole.sample(8))
+
+
+@pytest.mark.parametrize("graph", ["learnt", "classes", "none", "random", "best", "file"])
+def test_the_graph_begins_as_the_section_says(
+    graph: str, data: tuple[pd.DataFrame, Schema], tmp_path: Path
+) -> None:
+    place = tmp_path / "mine.json"
+    place.write_text('{"size": ["kind"]}')
+    section = MallmSection(graph=str(place) if graph == "file" else graph)
+    start, others = begin(section, *data, seed=0)
+    n_edges = 0 if graph == "none" else 1
+    assert len(start.graph.edges) == n_edges
+    assert len(others) == (2 if graph == "best" else 0)
+
+
+def test_a_random_graph_has_as_many_edges_as_fit() -> None:
+    names = list("abcde")
+    assert [len(random_graph(names, n, seed=1).edges) for n in (0, 4, 99)] == [0, 4, 10]
+    assert random_graph(names, 4, seed=1) != random_graph(names, 4, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"size": ["kind"], "kind": ["size"]}', "is a cycle"),
+        ('{"size": ["colour"]}', "column 'colour' is unknown"),
+        ("size from kind", "no JSON at line 1"),
+    ],
+)
+def test_a_graph_file_that_is_none_is_refused(
+    text: str, message: str, data: tuple[pd.DataFrame, Schema], tmp_path: Path
+) -> None:
+    place = tmp_path / "bad.json"
+    place.write_text(text)
+    with pytest.raises(HarmonicError, match=message):
+        begin(MallmSection(graph=str(place)), *data, seed=0)
+
+
+def test_a_graph_file_that_is_not_there_is_named() -> None:
+    frame = _table()
+    schema = infer_schema(frame, target="kind")
+    with pytest.raises(HarmonicError, match="'nowhere.json': cannot be read"):
+        begin(MallmSection(graph="nowhere.json"), frame, schema, seed=0)
+
+
+def test_sampling_before_fitting_and_a_missing_adapter_are_errors(data: tuple[pd.DataFrame, Schema]) -> None:
+    frame, schema = data
+    with pytest.raises(HarmonicError, match="learnt no table yet"):
+        MallmGan().sample(3)
+    with pytest.raises(HarmonicError, match="adapter 'nowhere': no such folder"):
+        MallmGan(mallm=MallmSection(adapter="nowhere")).fit(frame, schema)
+
+
+def _timeless(state: State) -> Any:
+    return [{**step, "seconds": 0} for step in state.to_json()["steps"]], state.best, state.scored
