@@ -76,6 +76,8 @@ class SplitSection:
     test: Share = 0.2
     val: Share | None = None
     """None = a tenth of the training rows, where these are enough to spare it."""
+    train_rows: Count | None = None
+    """Use no more than so many of the training rows, drawn at random, classes in their shares; None = all."""
 
 
 @dataclass(frozen=True)

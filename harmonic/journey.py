@@ -31,7 +31,7 @@ from harmonic.table.infer import observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
 from harmonic.table.sources import load_table, read_further, read_table, to_csv_text
-from harmonic.table.splits import Parts, split_roles, with_test
+from harmonic.table.splits import VAL_FROM_ROWS, Parts, split_roles, with_fewer, with_test
 
 log = logging.getLogger(__name__)
 
@@ -200,19 +200,21 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
 
 def _read_parts(config: Config) -> tuple[Schema, Parts]:
     """The table as [table] describes it, split as [split] says; a file of its own can be the holdout."""
-    table, val = config.table, config.split.val
-    if config.run.method == "mallm" and val is None:
-        val = 0.0  # nothing is trained, so no rows need to say when to stop
+    table, val, train_rows = config.table, config.split.val, config.split.train_rows
+    if val is None and (config.run.method == "mallm" or (train_rows or VAL_FROM_ROWS) < VAL_FROM_ROWS):
+        val = 0.0  # nothing is trained, or too few rows train for some to say when to stop
     described = asdict(table)
     overrides, holdout = described.pop("columns"), described.pop("holdout")
     frame, schema = read_table(
         described.pop("source"), overrides=overrides, policy=_policy(config), **described
     )
-    if holdout is None:
-        parts = split_roles(frame, schema, seed=config.run.seed, test=config.split.test, val=val)
-        return schema, parts
-    parts = split_roles(frame, schema, seed=config.run.seed, test=0.0, val=val)
-    return schema, with_test(parts, load_table(holdout, schema), schema)
+    test = config.split.test if holdout is None else 0.0
+    parts = split_roles(frame, schema, seed=config.run.seed, test=test, val=val)
+    if holdout is not None:
+        parts = with_test(parts, load_table(holdout, schema), schema)
+    if train_rows is not None:
+        parts = with_fewer(parts, train_rows, schema, seed=config.run.seed)
+    return schema, parts
 
 
 def _loop(

@@ -12,6 +12,7 @@ python scripts/benchmark.py ceilings                      real rows on the HARMO
 python scripts/benchmark.py imputation --seeds 5          cells of the quickstart's holdout, taken away and drawn again
 python scripts/benchmark.py nano                          bits a cell of unseen real rows, given 0 to 64 examples
 python scripts/benchmark.py fewrows --seeds 5             our rows beside the rivals' figures, on nine small tables
+python scripts/benchmark.py mallm --only adult_100        MALLM-GAN on few rows and on a known law; its loop's gain
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
 Real tables are looked for in HARMONIC_DATA.
@@ -38,6 +39,7 @@ MEASUREMENTS = (
     "imputation",
     "nano",
     "fewrows",
+    "mallm",
     "neighbors",
     "rivals",
     "ceilings",

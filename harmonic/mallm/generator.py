@@ -157,19 +157,22 @@ class Generator:
         note = graph_note(grammar.codec, full) if calls.says_graph else ""
         # A byte is a token at most.
         n_note = len(grammar.tokenizer.encode(note + guidance_note("x"))) + guidance
-        law, notes = fit_law(
-            ContextLaw(
-                contexts="random", examples=min(calls.examples, max(0, len(rows) - 1)), rows=calls.rows
-            ),
+        notes: list[str] = []
+        if calls.examples >= len(rows):
+            notes.append(
+                f"Calls show {len(rows) // 2} examples, not {calls.examples}: the table has {len(rows)} rows, and each "
+                "call is to show others."
+            )
+            calls = replace(calls, examples=len(rows) // 2)
+        law, shortened = fit_law(
+            ContextLaw(contexts="random", examples=calls.examples, rows=calls.rows),
             grammar.codec,
             grammar.tokenizer,
             rows,
             grammar.longest(range(n_columns)),
             self.sampler.context_length - n_note,
         )
-        if calls.examples >= len(rows):
-            return calls, notes  # Examples says that these are too many
-        return replace(calls, examples=law.examples, rows=law.rows), notes
+        return replace(calls, examples=law.examples, rows=law.rows), (*notes, *shortened)
 
 
 def _shifted(progress: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:

@@ -4,7 +4,8 @@ What enters is the training rows; what leaves is a row with its numbers drawn an
 that sees the same twelve digits forty times learns the digits; one that sees them moved learns the law: the marginal
 stays (values are drawn along its quantiles), dependence moves by a few ranks, and what can be recited is gone. Atoms
 are left alone: values that occur more often than the values around them explain, such as 0 among amounts or the
-multiples of ten among weights. So are levels, dates and texts: there, repetition is the law.
+multiples of ten among weights. In columns of few different numbers, such as counts of children, whatever is repeated
+is left alone, and so are levels, dates and texts: there, repetition is the law.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from math import gcd
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy.stats import poisson
 
 from harmonic.table.amounts import present_cells, text_at, units_of
 from harmonic.table.schema import Column, Row, Schema
 
 COMPANY = 5
-"""So many rows to either side of a value say how dense its surroundings are."""
+"""So many distinct values to either side of one say how dense its surroundings are."""
 CHANCE = 0.001
 """What is less likely than this is no chance: the value is an atom."""
+FEW = 0.2
+"""Different numbers a row, below which numbers are codes or counts."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def _scale(column: Column, cells: Sequence[str | None]) -> _Scale:
     # A canonical cell is one value, and the other way round.
     units = {cell: units_of(amount, column, up=False) for cell, amount in amounts if amount is not None}
     ranked = sorted(units, key=units.__getitem__)
-    is_atom = _atoms([units[cell] for cell in ranked], [counts[cell] for cell in ranked])
+    repeats = [counts[cell] for cell in ranked]
+    if len(ranked) < FEW * sum(repeats):
+        is_atom = [count > 1 for count in repeats]
+    else:
+        is_atom = _atoms([units[cell] for cell in ranked], repeats)
     moving: list[int] = []
     places: dict[str, tuple[int, int]] = {}
     for cell, stays in zip(ranked, is_atom, strict=True):
@@ -78,26 +84,21 @@ def _scale(column: Column, cells: Sequence[str | None]) -> _Scale:
 
 
 def _atoms(values: Sequence[int], counts: Sequence[int]) -> list[bool]:
-    """Whether each of the distinct, rising values occurs more often than the rows next to it make likely.
+    """Whether each of the distinct, rising values occurs more often than those next to it make likely.
 
-    These rows tell how dense numbers lie there, and how fine they are: whole ones in a column that has tenths, too.
+    These tell how dense numbers lie there, and how fine they are: whole ones in a column that has tenths, too.
     """
-    rows = np.repeat(np.asarray(values, dtype=object), counts)
-    ends = np.cumsum(counts).tolist()
-    return [
-        count > 1 and _chance(value, count, rows[: end - count][-COMPANY:], rows[end:][:COMPANY]) < CHANCE
-        for value, count, end in zip(values, counts, ends, strict=True)
-    ]
-
-
-def _chance(value: int, count: int, below: NDArray[np.object_], above: NDArray[np.object_]) -> float:
-    """How likely a value stands `count` times or more where rows lie as these do (Poisson)."""
-    gaps = [value - other for other in below] + [other - value for other in above]
-    if not gaps:
-        return 0.0
-    sides = 2 if len(below) and len(above) else 1
-    expected = len(gaps) * gcd(*gaps) / (sides * max(gaps))
-    return float(poisson.sf(count - 1, expected))
+    found = []
+    for place, (value, count) in enumerate(zip(values, counts, strict=True)):
+        near = [
+            *range(max(0, place - COMPANY), place),
+            *range(place + 1, min(len(values), place + 1 + COMPANY)),
+        ]
+        gaps = [abs(value - values[other]) for other in near]
+        sides = 2 if 0 < place < len(values) - 1 else 1
+        expected = sum(counts[other] for other in near) * gcd(*gaps) / (sides * max(gaps)) if gaps else 0.0
+        found.append(count > 1 and float(poisson.sf(count - 1, expected)) < CHANCE)
+    return found
 
 
 def _between(units: list[int], place: int, ranks: float, rng: Generator) -> int:

@@ -125,6 +125,29 @@ def with_test(parts: Parts, holdout: pd.DataFrame, schema: Schema) -> Parts:
     )
 
 
+def with_fewer(parts: Parts, n_rows: int, schema: Schema, *, seed: int = 0) -> Parts:
+    """The parts with `n_rows` of the training rows, classes in their shares; the others have no role.
+
+    Raises HarmonicError where there are fewer rows than that.
+    """
+    n_train = len(parts.train)
+    if not 0 < n_rows <= n_train:
+        raise HarmonicError(
+            f"[split] train_rows = {n_rows}: the training part has {n_train} rows, expected 1 to {n_train}. "
+            "Ask for fewer, or make [split] test smaller."
+        )
+    if n_rows == n_train:
+        return parts
+    kept = split_roles(parts.train, schema, seed=seed, test=1.0 - n_rows / n_train, val=0.0)
+    return replace(
+        parts,
+        train=kept.train,
+        index={**parts.index, "train": parts.index["train"][kept.index["train"]]},
+        digests={**parts.digests, "train": kept.digests["train"]},
+        notes=(*parts.notes, f"Split: {len(kept.train)} of {n_train} training rows are used (train_rows)."),
+    )
+
+
 def has_few_distinct_rows(rows: Sequence[Row]) -> bool:
     """Whether most rows have a twin in their own table: a row found elsewhere, too, is no leak then."""
     return 2 * n_repeated(rows) > len(rows)

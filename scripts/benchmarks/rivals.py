@@ -114,7 +114,13 @@ def seed_noise(values: Sequence[float]) -> float:
 
 def read_split(data_dir: Path, name: str) -> tuple[pd.DataFrame, pd.DataFrame, Schema]:
     """Training and test rows of a table, and the schema of the training rows; every column of numbers is an amount."""
-    pattern, target = TABLES[name]
+    return read_rows(data_dir, *TABLES[name], is_clean=name.endswith("clean"))
+
+
+def read_rows(
+    data_dir: Path, pattern: str, target: str, *, is_clean: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame, Schema]:
+    """The same of any files of train and test rows; is_clean: without the test rows that stand in train."""
     test_pattern = pattern.replace("adult2k", "adult")
     train = pd.read_csv(data_dir / pattern.format("train"))
     test = pd.read_csv(data_dir / test_pattern.format("test"))
@@ -123,7 +129,7 @@ def read_split(data_dir: Path, name: str) -> tuple[pd.DataFrame, pd.DataFrame, S
     ]
     overrides = {column: {"kind": _kind(pd.concat([train[column], test[column]]))} for column in numeric}
     schema = infer_schema(train, target=target, overrides=overrides)
-    return train, _clean(train, test, schema) if name.endswith("clean") else test, schema
+    return train, _clean(train, test, schema) if is_clean else test, schema
 
 
 def _kind(cells: pd.Series) -> str:

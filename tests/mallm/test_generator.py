@@ -10,7 +10,6 @@ import pytest
 
 from harmonic.decode.conditions import Plan
 from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
-from harmonic.errors import HarmonicError
 from harmonic.mallm.generator import Calls, Candidate, Generator
 from harmonic.model.load import NANO, load_model
 from harmonic.prompt.rows import codec_for
@@ -109,6 +108,10 @@ def test_a_small_context_gets_a_smaller_prompt_and_says_so(
     assert len(generator.draw(_candidate(schema), 0, 8).rows) == 8
 
 
-def test_fewer_rows_than_examples_are_an_error(data: tuple[list[Row], Schema], sampler: Sampler) -> None:
-    with pytest.raises(HarmonicError, match="a call shows 25, the table has 20 training rows"):
-        Generator(sampler, data[0][:20], data[1], seed=0)
+def test_fewer_rows_than_examples_make_a_smaller_prompt_and_that_is_said(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    generator = Generator(sampler, data[0][:20], data[1], seed=0)
+    assert generator.calls.examples == 10
+    assert generator.notes == ("Calls show 10 examples, not 25: the table has 20 rows, and each call is to show others.",)
+    assert len(generator.draw(_candidate(data[1]), 0, 3).rows) == 3

@@ -13,7 +13,7 @@ from harmonic.errors import HarmonicError
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
-from harmonic.table.splits import Parts, digest_rows, split_roles, split_table, with_test
+from harmonic.table.splits import Parts, digest_rows, split_roles, split_table, with_fewer, with_test
 
 Tables = Callable[[str], tuple[pd.DataFrame, Schema]]
 
@@ -165,3 +165,19 @@ def test_a_digest_tells_missing_from_text_and_order() -> None:
         for rows in ([("a", None)], [("a", "null")], [("a", "")], [("b",), ("a",)], [("a",), ("b",)])
     }
     assert len(digests) == 5
+
+
+def test_fewer_training_rows_keep_their_classes_and_the_holdout() -> None:
+    frame = _table(500)
+    schema, parts = infer_schema(frame, target="y"), _split(frame)
+    fewer = with_fewer(parts, 80, schema, seed=1)
+    assert len(fewer.train) == 80
+    assert fewer.train.equals(frame.iloc[fewer.index["train"]].reset_index(drop=True))
+    assert set(fewer.index["train"]) < set(parts.index["train"])
+    assert fewer.test.equals(parts.test)
+    assert fewer.digests["test"] == parts.digests["test"]
+    assert fewer.digests["train"] == digest_rows(to_rows(fewer.train, schema))
+    assert fewer.train["y"].eq("b").mean() == pytest.approx(parts.train["y"].eq("b").mean(), abs=0.02)
+    assert with_fewer(parts, len(parts.train), schema) is parts
+    with pytest.raises(HarmonicError, match="train_rows = 999: the training part has"):
+        with_fewer(parts, 999, schema)
