@@ -354,8 +354,8 @@ def _audited(synthesizer: Synthesizer, rows: list[Row], settings: SampleSection)
         return {}
     if audit.kept_mass < LEAST_KEPT:
         log.warning(
-            "Without the schema's mask %.0f %% of the rows would be valid: the model has not learnt how rows are "
-            "written. Train it longer.",
+            "Without the schema's mask %.0f %% of the rows would be valid: the model hardly knows how rows are "
+            "written. Train it longer, or take a base that reads its prompt better.",
             100 * audit.kept_mass,
         )
     return {

@@ -231,6 +231,48 @@ def test_accelerate_launch_trains_and_a_kill_in_training_changes_nothing(
     assert weights[0] == weights[1]
 
 
+LOOP = [
+    "--target", "target", "--set", "sample.rows=40", "--set",
+    "mallm={examples=4, rows=4, steps=1, proposals=2, judged_rows=12, edits='random'}",
+]  # fmt: skip
+
+
+def test_a_loop_says_beforehand_what_it_costs(repository: Path, table: Path, tmp_path: Path) -> None:
+    printed = _run(
+        repository, "scripts/mallm.py", "--table", table, *LOOP, "--dry-run", "--out", tmp_path / "run"
+    )
+    assert '"method": "mallm"' in printed
+    assert "Loop: 1 steps, 2 edited graphs each; at most 48 rows in 12 calls, each with 4 examples" in printed
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_loop_killed_at_three_moments_ends_with_the_same_table(
+    repository: Path, table: Path, tmp_path: Path
+) -> None:
+    command = ["scripts/mallm.py", "--table", table, *LOOP, "--resume", "--out"]
+    _run(repository, *command, tmp_path / "whole", in_pieces=True)
+    killed = tmp_path / "killed"
+    for moment in ("loop.json", "samples/seed-0.parts/000000.json", "samples/seed-0.csv"):
+        process = subprocess.Popen(
+            _command(repository, *command, killed, in_pieces=True),
+            cwd=repository,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(repository)},
+        )
+        while process.poll() is None and not (killed / moment).exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (killed / "DONE").exists(), moment
+    _run(repository, *command, killed, in_pieces=True)
+    tables = [(folder / "samples" / "seed-0.csv").read_text() for folder in (tmp_path / "whole", killed)]
+    assert tables[0] == tables[1]
+    graphs = [(folder / "graph.json").read_text() for folder in (tmp_path / "whole", killed)]
+    assert graphs[0] == graphs[1]
+    assert "The causal graph" in (killed / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

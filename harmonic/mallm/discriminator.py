@@ -10,6 +10,7 @@ and compared fold by fold: what they share cancels out. No test row ever comes h
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ from harmonic.evaluation.codes import Codebook, Codes, stack
 from harmonic.evaluation.figures import compare
 from harmonic.evaluation.twosample import tree_features
 from harmonic.table.cells import to_rows
-from harmonic.table.schema import Schema
+from harmonic.table.classes import Classes
+from harmonic.table.schema import Row, Schema
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -35,8 +37,6 @@ N_ROUNDS, RATE = 30, 0.2
 LEAST_LEAF = 3
 """Rows a leaf at least; more where there are more: the default of twenty would leave trees of fifty rows blind."""
 N_SHUFFLES = 3
-N_CLASSES = 5
-"""Ranges of equal counts that a quantity has for classes, where the balance of the target is compared."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,11 @@ class Discriminator:
         self.n_repeats = n_repeats
         self._book = Codebook(schema, [train])
         self._real = self._book.encode(train)
-        self._rows = set(rows := to_rows(train, schema))
-        counts = Counter(rows)
+        self._real_rows = rows = to_rows(train, schema)
+        self._rows, counts = set(rows), Counter(rows)
         self._twins = sum(count for count in counts.values() if count > 1) / len(rows)
         self._repeats = 1.0 - len(counts) / len(rows)
-        self._target = (
-            [column.name for column in schema.modelled].index(schema.target) if schema.target else None
-        )
+        self._classes = Classes(rows, schema)
 
     def judge(self, made: pd.DataFrame) -> Judgement:
         """The judgement on synthetic rows; candidates of equal length are judged alike, fold by fold.
@@ -104,7 +102,7 @@ class Discriminator:
             np.array(tells),
             max(0.0, sum(row in self._rows for row in rows) / len(rows) - self._twins),
             max(0.0, 1.0 - len(set(rows)) / len(rows) - self._repeats),
-            self._drift(made),
+            self._drift(rows),
         )
 
     def told_by(self, made: pd.DataFrame, most: int = 4) -> list[str]:
@@ -149,19 +147,11 @@ class Discriminator:
     def _tells(self, fold: _Fold) -> float:
         return abs(fold.auc(fold.asked) - 0.5)
 
-    def _drift(self, made: pd.DataFrame) -> float:
-        if self._target is None:
-            return 0.0
-        real = self._real.cells[:, self._target]
-        found = self._book.encode(made).cells[:, self._target]
-        if self._real.is_ordered[self._target]:
-            cuts = np.nanquantile(real, np.arange(1, N_CLASSES) / N_CLASSES)
-            real, found = (
-                np.where(np.isnan(part), np.nan, np.searchsorted(cuts, part)) for part in (real, found)
-            )
-        classes = np.unique(np.concatenate([real, found]))
-        gaps = [abs(np.mean(_is(real, value)) - np.mean(_is(found, value))) for value in classes]
-        return float(np.sum(gaps) / 2)
+    def _drift(self, made: Sequence[Row]) -> float:
+        real, found = (np.bincount(self._classes.of(part)) for part in (self._real_rows, made))
+        n = max(len(real), len(found))
+        shares = [np.pad(part, (0, n - len(part))) / part.sum() for part in (real, found)]
+        return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 class _Fold:
@@ -197,7 +187,3 @@ def _shuffled(features: Floats, column: int, rng: np.random.Generator) -> Floats
     moved = features.copy()
     moved[:, column] = rng.permutation(moved[:, column])
     return moved
-
-
-def _is(values: Floats, value: float) -> NDArray[np.bool_]:
-    return np.isnan(values) if np.isnan(value) else values == value

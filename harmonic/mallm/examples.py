@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harmonic.errors import HarmonicError
+from harmonic.table.classes import Classes
 from harmonic.table.schema import Row, Schema
 
 Choice = Literal["uniform", "balanced", "scarce"]
 STREAM_EXAMPLES = 702
-N_RANGES = 5
-"""Ranges of equal counts that a quantity has for classes."""
 
 
 class Examples:
@@ -68,32 +67,3 @@ class Examples:
         shares = (np.bincount(found[found < n_classes], minlength=n_classes) + 1.0) / (len(made) + n_classes)
         weights = (real / shares)[self._class_of]
         return np.asarray(weights / weights.sum())
-
-
-class Classes:
-    """Numbers of the classes of the target, those of a quantity by its fifths; one class without a target."""
-
-    def __init__(self, rows: Sequence[Row], schema: Schema) -> None:
-        names = [column.name for column in schema.modelled]
-        self._place = names.index(schema.target) if schema.target in names else None
-        cells = [] if self._place is None else [row[self._place] for row in rows]
-        self._cuts: NDArray[np.float64] | None = None
-        if schema.task == "regression":
-            known = [float(cell) for cell in cells if cell is not None]
-            self._cuts = (
-                np.unique(np.quantile(known, np.arange(1, N_RANGES) / N_RANGES)) if known else np.zeros(0)
-            )
-        self._codes: dict[str | None, int] = {}
-        for cell in cells:
-            self._codes.setdefault(cell, len(self._codes))
-
-    def of(self, rows: Sequence[Row]) -> NDArray[np.intp]:
-        """int [n_rows]; a class that no training row has is one more."""
-        if self._place is None:
-            return np.zeros(len(rows), dtype=np.intp)
-        cells = [row[self._place] for row in rows]
-        if self._cuts is None:
-            return np.array([self._codes.get(cell, len(self._codes)) for cell in cells], dtype=np.intp)
-        values = np.array([np.nan if cell is None else float(cell) for cell in cells])
-        ranges = np.searchsorted(self._cuts, values, side="right")
-        return np.where(np.isnan(values), len(self._cuts) + 1, ranges).astype(np.intp)

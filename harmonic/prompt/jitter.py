@@ -41,10 +41,13 @@ class _Scale:
 
 
 class Jitter:
-    """Moves the numbers of rows by up to `ranks` places among the rows' numbers in rising order."""
+    """Moves the numbers of rows by up to `ranks` places among the rows' numbers in rising order; a target by one place
+    at most: what moves it blurs how it depends on all the others."""
 
     def __init__(self, rows: Sequence[Row], schema: Schema, ranks: float) -> None:
-        self.ranks = ranks
+        self.ranks = [
+            min(ranks, 1.0) if column.name == schema.target else ranks for column in schema.modelled
+        ]
         columns = zip(schema.modelled, zip(*rows, strict=True), strict=True) if rows and ranks else ()
         self._scales = {
             number: _scale(column, cells)
@@ -59,7 +62,7 @@ class Jitter:
             found = scale.places.get(row[number] or "")
             if found is not None:
                 place = int(rng.integers(*found))
-                moved[number] = text_at(_between(scale.units, place, self.ranks, rng), scale.column)
+                moved[number] = text_at(_between(scale.units, place, self.ranks[number], rng), scale.column)
         return tuple(moved)
 
 

@@ -113,5 +113,7 @@ def test_fewer_rows_than_examples_make_a_smaller_prompt_and_that_is_said(
 ) -> None:
     generator = Generator(sampler, data[0][:20], data[1], seed=0)
     assert generator.calls.examples == 10
-    assert generator.notes == ("Calls show 10 examples, not 25: the table has 20 rows, and each call is to show others.",)
+    assert generator.notes == (
+        "Calls show 10 examples, not 25: the table has 20 rows, and each call is to show others.",
+    )
     assert len(generator.draw(_candidate(data[1]), 0, 3).rows) == 3
