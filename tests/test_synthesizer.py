@@ -17,7 +17,7 @@ from harmonic.table.cells import validate
 from harmonic.table.schema import Schema
 from harmonic.table.sources import to_csv_text
 
-TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2, "warmup_steps": 0}
+TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2}
 NEIGHBORS = PromptSection(contexts="neighbors", examples=8, fewest=4, rows=4)
 """HARMONIC's own contexts; by default nothing is shown."""
 

@@ -35,7 +35,15 @@ from harmonic.model.adapter import fingerprints, save_adapter, trained_tensors
 from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, count_trainable, lora_config
 from harmonic.model.muon import muon_for, uses_muon
-from harmonic.model.plan import Plan, plan_steps, sample_lengths, save_plan, saved_plan, training_shape
+from harmonic.model.plan import (
+    Plan,
+    plan_steps,
+    sample_lengths,
+    save_plan,
+    saved_plan,
+    settle,
+    training_shape,
+)
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
 from harmonic.model.sharing import ATTENTION, Sharing, is_lean, lean_losses, reader_for
@@ -118,7 +126,7 @@ def finetune(
     watch = Watch(
         tokens, minutes=budget.minutes, patience=budget.patience, is_validated=bool(val), is_shown=progress
     )
-    args.max_steps = plan.steps
+    settle(args, plan.steps)
     if PartialState().is_main_process:
         _log.info("Training: %s steps, %s instructions, %s tokens", plan.steps, plan.visits, tokens[-1])
     with explained(folder), quiet():

@@ -135,6 +135,14 @@ def saved_plan(folder: Path, wish: Mapping[str, Any], per_step: int, resume: boo
     return plan
 
 
+def settle(args: TrainingArguments, steps: int) -> None:
+    """Tells the trainer how many steps there are. A warm-up of one step would be a step at rate 0, whose weights, the
+    base's, might count as the best ones: short trainings have none."""
+    args.max_steps = steps
+    if 0 < args.warmup_steps < 1 and steps * args.warmup_steps <= 1:
+        args.warmup_steps = 0
+
+
 def save_plan(folder: Path, plan: Plan) -> None:
     """Writes the plan; what an unplanned training may have left there is taken away."""
     for left in folder.glob("checkpoint-*"):

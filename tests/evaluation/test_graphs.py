@@ -44,7 +44,8 @@ def test_the_picture_names_every_column_and_draws_every_edge() -> None:
     assert "Causal graph: kind from age; wage from age, kind" in picture
     # Each arrow is a line and a head.
     assert (
-        picture.count('<g id="patch_') - graph_picture({name: [] for name in parents}).count('<g id="patch_') >= 3
+        picture.count('<g id="patch_') - graph_picture({name: [] for name in parents}).count('<g id="patch_')
+        >= 3
     )
 
 

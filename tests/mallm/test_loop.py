@@ -230,3 +230,48 @@ def test_sampling_before_fitting_and_a_missing_adapter_are_errors(data: tuple[pd
 
 def _timeless(state: State) -> Any:
     return [{**step, "seconds": 0} for step in state.to_json()["steps"]], state.best, state.scored
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[pd.DataFrame, Schema]) -> MallmGan:
+    return MallmGan(
+        mallm=MallmSection(examples=4, rows=4, edits="none", graph="classes", judged_rows=12)
+    ).fit(*data)
+
+
+def test_conditions_hold_in_every_row_and_quotas_are_exact(fitted: MallmGan) -> None:
+    made = fitted.sample(10, given={"kind": "high"}, where=["size >= 60"])
+    assert set(made["kind"]) == {"high"}
+    assert made["size"].min() >= 60
+    made = fitted.sample(10, quotas={"kind": {"high": 3, "low": 7}})
+    assert made["kind"].value_counts().to_dict() == {"low": 7, "high": 3}
+
+
+def test_missing_cells_are_filled_in_and_others_stay(
+    fitted: MallmGan, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    holes = data[0].head(6).copy()
+    holes.loc[[1, 4], "size"] = np.nan
+    filled = fitted.impute(holes)
+    assert filled.notna().all(axis=None)
+    assert filled["kind"].equals(holes["kind"])
+    assert filled["size"].drop([1, 4]).equals(holes["size"].drop([1, 4]))
+
+
+@pytest.mark.parametrize("classes", ["one class", "no target", "a quantity"])
+def test_tables_of_one_class_of_none_and_of_a_quantity_go_through(classes: str) -> None:
+    frame = _table(30).assign(kind="low") if classes == "one class" else _table(30)
+    target = {"one class": "kind", "no target": None, "a quantity": "size"}[classes]
+    section = MallmSection(
+        examples=3, rows=3, steps=1, proposals=1, judged_rows=12, edits="random", graph="classes"
+    )
+    if classes == "one class":
+        frame["age"] = np.arange(30) % 7
+    made = MallmGan(mallm=section).fit(frame, infer_schema(frame, target=target)).sample(5)
+    assert made.shape == (5, frame.shape[1])
+
+
+def test_nine_rows_are_too_few_to_judge() -> None:
+    frame = _table(9)
+    with pytest.raises(HarmonicError, match="9 training rows, expected 10 at least"):
+        MallmGan(mallm=SMALL).fit(frame, infer_schema(frame, target="kind"))

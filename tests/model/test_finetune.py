@@ -215,6 +215,20 @@ def test_early_stopping_keeps_the_best_state(base: str, visits: Make, tmp_path: 
     assert _loss(loaded, made.tokens[:6]) == pytest.approx(losses[result.best_step], abs=1e-4)
 
 
+def test_a_training_of_two_steps_moves_weights_though_it_has_a_warm_up(
+    base: str, visits: Make, tmp_path: Path
+) -> None:
+    made = visits(load_model(base).tokenizer)
+    settings = {**SETTINGS, "learning_rate": 3.0, "optim": "sgd", "warmup_steps": 0.03, "eval_steps": 1}
+    result = train(
+        base, made, tmp_path, val=made.tokens[:6], train_settings=settings, budget=BudgetSection(steps=2)
+    )
+    assert result.steps == 2
+    assert _loss(load_model(base, adapter=result.adapter), made.tokens) != _loss(
+        load_model(base), made.tokens
+    )
+
+
 def _loss(loaded: LoadedModel, part: list[Tokens]) -> float:
     sums = count = 0.0
     with torch.no_grad():
