@@ -1,4 +1,4 @@
-"""Fine-tunes the base of a run file on its table: the adapter lands in the run folder.
+"""Fine-tunes the base of a run file on its table, or runs its loop: adapter or graph land in the run folder.
 
 accelerate launch --config_file configs/accelerate/ddp.yaml scripts/train.py configs/runs/harmonic/adult.toml
 """
@@ -17,7 +17,8 @@ def work() -> None:
 
     with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as run:
         journey.train(run, config, resume=arguments.resume, processes=cli.processes())
-        cli.say(f"Adapter: {run.path('adapter')}")
+        is_mallm = config.run.method == "mallm"
+        cli.say(f"Graph: {run.path('graph.json')}" if is_mallm else f"Adapter: {run.path('adapter')}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from harmonic.prompt.notes import (
     guidance_schema,
 )
 from harmonic.prompt.rows import codec_for
-from harmonic.table.graph import OPERATIONS, CausalGraph, Edit
+from harmonic.table.graph import CausalGraph, Edit, random_edit
 from harmonic.table.schema import Row, Schema
 
 STREAM_EDITS = 703
@@ -37,7 +37,6 @@ MOST_GRAPHS = 4
 """Scored graphs that a prompt shows: as many as nano was pretrained on."""
 N_EDITS = 3
 _ORDER = (0, 1, 2)
-_MOST_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -162,16 +161,7 @@ def proposal(start: Candidate, edits: Sequence[Edit]) -> Proposal:
 
 def _possible(graph: CausalGraph, rng: np.random.Generator) -> Edit:
     """An edit of a random kind that the graph can take. Raises HarmonicError for a graph of one column."""
-    edges, n_columns = sorted(graph.edges), len(graph.names)
-    for _ in range(_MOST_TRIES if n_columns > 1 else 0):
-        operation = OPERATIONS[int(rng.integers(len(OPERATIONS)))] if edges else "add"
-        if operation == "add":
-            source, target = rng.choice(n_columns, size=2, replace=False).tolist()
-        else:
-            source, target = edges[int(rng.integers(len(edges)))]
-        edit = Edit(operation, source, target)
+    while True:
+        edit = random_edit(graph, rng)
         if proposal(Candidate(graph), [edit]).done:
             return edit
-    raise HarmonicError(
-        f"Causal graph over {n_columns} columns: no edit is possible, expected two columns or more."
-    )

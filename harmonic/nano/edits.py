@@ -14,7 +14,7 @@ from harmonic.errors import HarmonicError
 from harmonic.prompt.instructions import Instruction, write_instruction
 from harmonic.prompt.notes import ScoredGraph, edits_note, edits_schema, row_of
 from harmonic.prompt.rows import codec_for
-from harmonic.table.graph import OPERATIONS, CausalGraph, Edit
+from harmonic.table.graph import CausalGraph, Edit, random_edit
 
 _MOST_GRAPHS = 4
 _MOST_EDITS = 5
@@ -61,18 +61,12 @@ def mending_edits(rng: Generator, graph: CausalGraph, truth: CausalGraph) -> lis
 
 def _spoilt(rng: Generator, truth: CausalGraph) -> CausalGraph:
     """The truth after some random edits; now and then next to nothing is left of it."""
-    graph, n = truth, len(truth.names)
+    graph = truth
     if rng.random() < 0.2:
         graph = graph.with_edges({edge for edge in sorted(graph.edges) if rng.random() < 0.3})
     for _ in range(int(rng.geometric(0.3))):
-        edges = sorted(graph.edges)
-        operation = OPERATIONS[int(rng.integers(3))] if edges else "add"
-        if operation == "add":
-            source, target = rng.choice(n, size=2, replace=False).tolist()
-        else:
-            source, target = edges[int(rng.integers(len(edges)))]
         try:
-            graph = graph.edited(Edit(operation, source, target))
+            graph = graph.edited(random_edit(graph, rng))
         except HarmonicError:
             continue
     return graph

@@ -15,6 +15,8 @@ from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
+from numpy.random import Generator
+
 from harmonic.errors import HarmonicError
 
 Parents = tuple[tuple[int, ...], ...]
@@ -153,6 +155,24 @@ class CausalGraph:
         for parent, child in edges:
             parents[child].append(parent)
         return CausalGraph(self.names, tuple(map(tuple, parents)))
+
+
+def random_edit(graph: CausalGraph, rng: Generator) -> Edit:
+    """An edit of a random kind: of an edge that is there, or a new one between any two columns, possible or not.
+
+    Raises HarmonicError for a graph of one column.
+    """
+    edges, n_columns = sorted(graph.edges), len(graph.names)
+    if n_columns < 2:
+        raise HarmonicError(
+            f"Causal graph over {n_columns} columns: no edit is possible, expected two columns or more."
+        )
+    operation = OPERATIONS[int(rng.integers(len(OPERATIONS)))] if edges else "add"
+    if operation == "add":
+        source, target = rng.choice(n_columns, size=2, replace=False).tolist()
+    else:
+        source, target = edges[int(rng.integers(len(edges)))]
+    return Edit(operation, source, target)
 
 
 def _is_names(parents: object) -> bool:
