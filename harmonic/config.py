@@ -185,8 +185,9 @@ class MallmSection:
     """Training rows that a call of the generator shows."""
     rows: Count = 5
     """Rows that a call asks for."""
-    choice: Literal["uniform", "balanced", "scarce"] = "balanced"
-    """Which rows are shown: any, the classes of the target in their shares, or those of which too few were written."""
+    choice: Literal["uniform", "balanced", "scarce", "by_class"] = "balanced"
+    """Which rows are shown: any, the classes of the target in their shares, those of which too few were written, or in
+    each call rows of one class, which its rows then have, too."""
     graph: str = "best"
     """Where the graph begins: "learnt" (hill-climbing by BIC), "classes" (the target is the cause of all columns),
     "none" (no edges), "best" (whichever of these three wins the first contest), "random" (as many edges as were

@@ -17,8 +17,10 @@ from harmonic.errors import HarmonicError
 from harmonic.table.classes import Classes
 from harmonic.table.schema import Row, Schema
 
-Choice = Literal["uniform", "balanced", "scarce"]
+Choice = Literal["uniform", "balanced", "scarce", "by_class"]
 STREAM_EXAMPLES = 702
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it fill the unit interval evenly, however many there are."""
 
 
 class Examples:
@@ -26,7 +28,9 @@ class Examples:
 
     `uniform`: any rows. `balanced`: each call shows the classes of the target (a quantity: its fifths) in their shares
     of the table, to within one row. `scarce`: rows of classes that `made`, the synthetic rows so far, hold too few of
-    are the likelier. Raises HarmonicError where there are fewer rows than a call shows beside one more to write.
+    are the likelier. `by_class`: each call shows rows of one class, calls in the shares of the classes: what a class
+    means is then read from the prompt as plainly as it can be. Raises HarmonicError where there are fewer rows than a
+    call shows beside one more to write.
     """
 
     def __init__(
@@ -42,13 +46,33 @@ class Examples:
         self._classes = Classes(rows, schema)
         self._class_of = self._classes.of(rows)
 
-    def of_call(self, number: int, made: Sequence[Row] = ()) -> list[int]:
-        """The numbers of the rows that call `number` shows, in random order, none of them twice."""
+    def of_call(self, number: int, made: Sequence[Row] = (), like: Row | None = None) -> list[int]:
+        """The numbers of the rows that call `number` shows, in random order, none of them twice.
+
+        like: a row whose class is shown, where examples go by class; None = the call's own.
+        """
         rng = np.random.default_rng([self._seed, STREAM_EXAMPLES, number])
         if self.choice == "balanced":
             return self._balanced(rng)
+        if self.choice == "by_class":
+            pool = self.pool(number, like)
+            return rng.choice(pool, size=min(self.n, len(pool)), replace=False).tolist()
         weights = self._scarcity(made) if self.choice == "scarce" and made else None
         return rng.choice(len(self.rows), size=self.n, replace=False, p=weights).tolist()
+
+    def pool(self, number: int, like: Row | None = None) -> list[int]:
+        """The rows that call `number` may show; all of them where none has the class of `like`."""
+        if self.choice != "by_class":
+            return list(range(len(self.rows)))
+        wanted = self._class_of_call(number) if like is None else int(self._classes.of([like])[0])
+        found = np.flatnonzero(self._class_of == wanted).tolist()
+        return found or list(range(len(self.rows)))
+
+    def _class_of_call(self, number: int) -> int:
+        """Classes in their shares among any calls in a row."""
+        start = np.random.default_rng([self._seed, STREAM_EXAMPLES]).random()
+        ends = np.cumsum(np.bincount(self._class_of)) / len(self.rows)
+        return int(np.searchsorted(ends, (start + number * _GOLDEN) % 1.0, side="right"))
 
     def _balanced(self, rng: np.random.Generator) -> list[int]:
         """Every k-th row of a random order in which classes lie together, from a random start."""

@@ -208,12 +208,12 @@ class MallmGan:
         generator = self._generator(settings.seed, settings)
         if not generator.calls.examples or generator.calls.choice == "scarce":
             return None
-        everyone = range(len(self.rows_))
-        made = []
-        for row in range(n_rows):
-            shown = generator.shown(row)
-            made.append(ShownRows(tuple(shown), tuple(sorted(set(everyone) - set(shown)))))
-        return made
+        plan, size = self._drawer.plan(settings, settings.seed), generator.calls.rows
+        made: list[ShownRows] = []
+        for run in plan.runs(0, -(-n_rows // size) * size):
+            shown, left_out = generator.shown(run.first_row, run.conditions)
+            made += [ShownRows(tuple(shown), tuple(left_out))] * run.n_rows
+        return made[:n_rows]
 
     def _take(self, train: DataFrame, schema: Schema) -> None:
         """Rows, codec, grammar and models: all but the graph."""

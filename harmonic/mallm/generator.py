@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harmonic.conditional import check_rules
-from harmonic.decode.conditions import Plan, Run, given_row, is_complete
+from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete
 from harmonic.decode.sampler import Draw, Prompt, Sampler
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.prompt.contexts import ContextLaw
@@ -71,6 +71,8 @@ class Generator:
         self.seed = seed
         self.calls, self.notes = self._fitted(calls, rows, guidance)
         self.examples = Examples(rows, schema, self.calls.examples, calls.choice, seed=seed)
+        names = [column.name for column in schema.modelled]
+        self._target = names.index(schema.target) if schema.target in names else None
 
     def draw(
         self,
@@ -124,22 +126,42 @@ class Generator:
                 prompts.append(self._prompt(candidate, run, made))
         return prompts, known
 
-    def shown(self, row: int, made: Sequence[Row] = ()) -> list[int]:
-        """The numbers of the training rows that the call of this row shows."""
-        return self.examples.of_call(row // self.calls.rows, made)
-
     def _prompt(self, candidate: Candidate, run: Run, made: Sequence[Row]) -> Prompt:
         codec = self.sampler.grammar.codec
         note = graph_note(codec, candidate.graph) if self.calls.says_graph else ""
+        shown = self.examples.of_call(run.first_row // self.calls.rows, made, self._like(run.conditions))
         return self.sampler.prompt(
-            [self.examples.rows[number] for number in self.shown(run.first_row, made)],
+            [self.examples.rows[number] for number in shown],
             candidate.graph.order,
             first_row=run.first_row,
             n_rows=run.n_rows,
-            conditions=run.conditions,
+            conditions=self._of_class(run.conditions, self.examples.rows[shown[0]] if shown else None),
             asked=self.calls.rows,
             note=note + guidance_note(candidate.guidance),
         )
+
+    def shown(self, row: int, conditions: Conditions = ()) -> tuple[list[int], list[int]]:
+        """The numbers of the training rows that the call of this row shows, and of those it might have shown as likely;
+        not where examples are `scarce`, which depend on the rows before."""
+        call, like = row // self.calls.rows, self._like(conditions)
+        shown = self.examples.of_call(call, (), like)
+        return shown, sorted(set(self.examples.pool(call, like)) - set(shown))
+
+    def _like(self, conditions: Conditions) -> Row | None:
+        """A row of the class that conditions give, None where they give none."""
+        given = any(condition.is_given and condition.place == self._target for condition in conditions)
+        return given_row(conditions, len(self.schema.modelled)) if given else None
+
+    def _of_class(self, conditions: Conditions, example: Row | None) -> Conditions:
+        """The conditions, and the class of the examples given, where these are of one class and nothing else is asked
+        of it: rows of another class would have seen none of their own."""
+        by_class = self.calls.choice == "by_class" and self.schema.task != "regression"
+        is_asked = any(condition.place == self._target for condition in conditions)
+        if not by_class or is_asked or example is None or self._target is None:
+            return conditions
+        column = self.schema.modelled[self._target]
+        given = Condition(self._target, column, True, example[self._target])
+        return tuple(sorted((*conditions, given), key=lambda condition: condition.place))
 
     def _looked_at(self, start: int, whole: Draw, earlier: Earlier | None) -> list[Row]:
         """The rows before `start`, the last ones of them."""

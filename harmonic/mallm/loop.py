@@ -77,7 +77,8 @@ class Loop:
         fresh = [one for one in dict.fromkeys(found) if one != state.best]
         counted = _Counted(self.agents.generator(self._seed_of(number)), self.agents.optimizer)
         contest = hold_contest(state.best, fresh, counted.draw, self._judge, self.n_judged)
-        winner = contest.winner(self.section.margin)
+        # The graphs to begin with are equals: none has proved anything.
+        winner = contest.winner(self.section.margin if number else 0.0)
         step = Step(
             number=number,
             proposed=len(found),
