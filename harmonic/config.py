@@ -185,7 +185,7 @@ class MallmSection:
     """Training rows that a call of the generator shows."""
     rows: Count = 5
     """Rows that a call asks for."""
-    choice: Literal["uniform", "balanced", "scarce", "by_class"] = "balanced"
+    choice: Literal["uniform", "balanced", "scarce", "by_class"] = "by_class"
     """Which rows are shown: any, the classes of the target in their shares, those of which too few were written, or in
     each call rows of one class, which its rows then have, too."""
     graph: str = "best"

@@ -44,7 +44,7 @@ class Calls:
     """Training rows that a call shows."""
     rows: int = 5
     """Rows that a call asks for."""
-    choice: Choice = "balanced"
+    choice: Choice = "by_class"
     says_graph: bool = True
     """Whether the prompt names the causes; columns stand parents first either way."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harmonic.errors import HarmonicError
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.table.cells import to_rows
+from harmonic.table.classes import Classes
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Row, Schema
 
@@ -74,6 +75,25 @@ def test_scarce_examples_come_from_classes_that_were_made_too_seldom() -> None:
     assert shown["a"] < 50 < shown["c"]
     plain = Counter(rows[place][0] for number in range(50) for place in examples.of_call(number))
     assert 200 < plain["a"] < 300
+
+
+@pytest.mark.parametrize("target", ["kind", "wage"])
+def test_by_class_a_call_shows_one_class_and_calls_show_classes_in_their_shares(target: str) -> None:
+    rows, schema = _table(target)
+    examples = Examples(rows, schema, 12, "by_class", seed=0)
+    classes = Classes(rows, schema).of(rows)
+    seen = []
+    for number in range(120):
+        shown = examples.of_call(number)
+        assert len(set(classes[shown])) == 1
+        assert set(shown) <= set(examples.pool(number))
+        assert len(set(shown)) == len(shown) == min(12, len(examples.pool(number)))
+        seen.append(int(classes[shown[0]]))
+    for first in (0, 30, 60):
+        shares = np.bincount(seen[first : first + 60], minlength=classes.max() + 1) / 60
+        assert np.abs(shares - np.bincount(classes) / 60).max() <= 0.03
+    like = rows[-1]
+    assert set(classes[examples.of_call(0, like=like)]) == {classes[-1]}
 
 
 def test_more_examples_than_rows_are_an_error() -> None:

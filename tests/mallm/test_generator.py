@@ -48,7 +48,7 @@ def _candidate(schema: Schema, guidance: str = "") -> Candidate:
     return Candidate(CausalGraph.from_mapping(GRAPH, names), guidance)
 
 
-@pytest.mark.parametrize("choice", ["uniform", "balanced", "scarce"])
+@pytest.mark.parametrize("choice", ["uniform", "balanced", "scarce", "by_class"])
 def test_rows_are_valid_and_the_first_ones_do_not_depend_on_how_many_are_wanted(
     choice: str, data: tuple[list[Row], Schema], sampler: Sampler
 ) -> None:
@@ -79,7 +79,7 @@ def test_the_prompt_names_causes_and_shows_rows_parents_first(
 
     monkeypatch.setattr(sampler, "draw", draw)
     for says_graph in (True, False):
-        calls = Calls(examples=2, rows=2, says_graph=says_graph)
+        calls = Calls(examples=2, rows=2, choice="balanced", says_graph=says_graph)
         Generator(sampler, rows, schema, calls, seed=0).draw(_candidate(schema), 0, 4)
     told, silent = prompts[0].instruction.prompt, prompts[-1].instruction.prompt
     assert "Causes: A from B; B from C" in told
@@ -117,3 +117,20 @@ def test_fewer_rows_than_examples_make_a_smaller_prompt_and_that_is_said(
         "Calls show 10 examples, not 25: the table has 20 rows, and each call is to show others.",
     )
     assert len(generator.draw(_candidate(data[1]), 0, 3).rows) == 3
+
+
+def test_rows_have_the_class_of_their_examples_unless_another_is_given(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    generator = Generator(sampler, rows, schema, Calls(examples=6, rows=2, choice="by_class"), seed=0)
+    made = generator.draw(_candidate(schema), 0, 20).rows
+    for number, row in made.items():
+        shown, left_out = generator.shown(number)
+        assert {rows[place][1] for place in (*shown, *left_out)} == {row[1]}
+    assert {row[1] for row in made.values()} == {"low", "high"}
+    plan = Plan(schema, given={"kind": "low"}, size=2)
+    given_low = generator.draw(_candidate(schema), 0, 6, plan=plan).rows
+    assert {row[1] for row in given_low.values()} == {"low"}
+    shown, _ = generator.shown(0, plan.kinds[0])
+    assert {rows[place][1] for place in shown} == {"low"}
