@@ -204,7 +204,7 @@ class MallmSection:
     guidance: Natural = 0
     """Bytes of guidance that the model may write beside its edits; 0 = none: nano has never seen any."""
     judged_rows: Count | None = None
-    """Rows on which the last candidates of a step are judged; None = as many as train, 50 to 400."""
+    """Rows on which the last candidates of a step are judged; None = as many as train, 50 to 200."""
     margin: NonNegative = 1.0
     """By how many standard errors an edited graph must be ahead to be taken."""
     calls: Count | None = None

@@ -28,7 +28,7 @@ from harmonic.table.graph import CausalGraph
 from harmonic.table.schema import Row, Schema
 
 STREAM_LOOP = 705
-FEWEST_JUDGED, MOST_JUDGED = 50, 400
+FEWEST_JUDGED, MOST_JUDGED = 50, 200
 log = logging.getLogger(__name__)
 
 
