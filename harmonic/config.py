@@ -327,6 +327,11 @@ class Config:
 
     def _check_mallm(self) -> None:
         """What belongs to fine-tuning says nothing in a run that changes no weights."""
+        if self.prompt.codec == "paper":
+            raise HarmonicError(
+                "[prompt] codec is 'paper', which is HARMONIC's and asks for one row, and [run] method is 'mallm', which "
+                "asks for several. Use 'compact' or 'json'."
+            )
         unused = [name for name in ("train", "lora", "budget") if getattr(self, name) is not None]
         unused += ["prompt"] if self.prompt != PromptSection(codec=self.prompt.codec) else []
         if unused:

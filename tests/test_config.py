@@ -412,3 +412,35 @@ def test_contexts_that_would_show_nothing_are_refused(contexts: str) -> None:
     with pytest.raises(HarmonicError, match="nothing is shown"):
         config_from_dict({**TABLE, "prompt": {"contexts": contexts}})
     assert config_from_dict({**TABLE, "prompt": {"contexts": contexts, "examples": 3}}).prompt.examples == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"mallm": {}}, r"\[mallm\] is set, and \[run\] method is 'harmonic'"),
+        (
+            {"run": {"method": "mallm"}, "train": {"num_train_epochs": 1}},
+            r"\[train\] is set.*changes no weights",
+        ),
+        ({"run": {"method": "mallm"}, "budget": {"steps": 1}}, r"\[budget\] is set"),
+        ({"run": {"method": "mallm"}, "prompt": {"jitter": 2}}, r"\[prompt\] is set.*only codec"),
+        ({"run": {"method": "mallm"}, "prompt": {"codec": "paper"}}, "asks for several"),
+        ({"run": {"method": "mallm"}, "mallm": {"exampels": 3}}, "Did you mean 'examples'"),
+    ],
+)
+def test_what_belongs_to_the_other_method_is_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(HarmonicError, match=message):
+        config_from_dict({"table": {"source": "a.csv"}, **data})
+
+
+def test_a_mallm_run_has_a_folder_of_its_own_and_comes_back_from_json() -> None:
+    config = config_from_dict(
+        {
+            "table": {"source": "a.csv"},
+            "run": {"method": "mallm"},
+            "mallm": {"steps": 2},
+            "prompt": {"codec": "json"},
+        }
+    )
+    assert config.folder == "checkpoints/mallm/a/s0"
+    assert config_from_dict(config.to_json()) == config

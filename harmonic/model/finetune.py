@@ -21,7 +21,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel
 from torch import Tensor
 from torch.optim import Optimizer
@@ -120,7 +119,7 @@ def finetune(
         return FinetuneResult.from_json(out / "adapter", read_json(folder / _RESULT))
     visits, asked = VisitSet(train, plan.visits), VisitSet(val, len(val)) if val else None
     batch = args.per_device_train_batch_size
-    tokens = _tokens_by_step(measure(visits, limit, "Training instruction", reader, batch), plan)
+    tokens = plan.tokens_by_step(measure(visits, limit, "Training instruction", reader, batch))
     if asked:
         measure(asked, limit, "Validation instruction", reader, args.per_device_eval_batch_size)
     watch = Watch(
@@ -377,12 +376,6 @@ def _plan(
         if PartialState().is_main_process:
             save_plan(folder, plan)
     return plan
-
-
-def _tokens_by_step(lengths: NDArray[np.int64], plan: Plan) -> NDArray[np.int64]:
-    """Tokens seen after each step, int64 [steps]."""
-    ends = np.minimum(np.arange(1, plan.steps + 1) * plan.per_step, plan.visits)
-    return np.asarray(np.cumsum(lengths)[ends - 1])
 
 
 def _result(trainer: _Trainer, watch: Watch, plan: Plan, adapter: Path, trainable: int) -> FinetuneResult:

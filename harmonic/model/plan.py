@@ -57,6 +57,11 @@ class Plan:
     wish: Mapping[str, Any]
     """Base, method, settings, budget and seed as plain data: what must not change between start and end."""
 
+    def tokens_by_step(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens seen after each step, int64 [steps], given those of each visit."""
+        ends = np.minimum(np.arange(1, self.steps + 1) * self.per_step, self.visits)
+        return np.asarray(np.cumsum(lengths)[ends - 1])
+
 
 def training_shape(settings: Mapping[str, Any], world: int = 1) -> Shape:
     """How training proceeds under these [train] keys in `world` processes."""
