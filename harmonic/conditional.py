@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from harmonic.prompt.contexts import Context, ContextLaw, Contexts, column_order
 from harmonic.table import amounts
 from harmonic.table.embedding import mid_ranks
 from harmonic.table.rules import Rules
-from harmonic.table.schema import Column, Row
+from harmonic.table.schema import Row
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +165,7 @@ def gaps_of(cells: Sequence[str | None], condition: Condition) -> NDArray[np.flo
         return np.array([0.0 if held[cell] else 1.0 for cell in cells])
     column = condition.column
     low, high = (condition.cell, condition.cell) if condition.is_given else (column.lower, column.upper)
-    keys, ends = _keys(cells, column), _keys([low, high], column)
+    keys, ends = amounts.number_cells(cells, column), amounts.number_cells([low, high], column)
     known = np.sort(keys[~np.isnan(keys)])
     ranks, (first, last) = mid_ranks(known, keys), mid_ranks(known, ends)
     beyond = np.where(keys < ends[0], first - ranks, np.where(keys > ends[1], ranks - last, 0.0))
@@ -180,11 +179,3 @@ def _is_span(condition: Condition) -> bool:
     if not amounts.is_ordered(condition.column):
         return False
     return condition.cell is not None if condition.is_given else not condition.column.levels
-
-
-def _keys(cells: Sequence[str | None], column: Column) -> NDArray[np.float64]:
-    known: dict[str | None, float] = {None: np.nan}
-    present = sorted({cell for cell in cells if cell is not None})
-    found: list[Decimal | None] = amounts.present_cells(present, column)
-    known.update({cell: float(amount or 0) for cell, amount in zip(present, found, strict=True)})
-    return np.array([known[cell] for cell in cells])

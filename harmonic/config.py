@@ -329,7 +329,7 @@ class Config:
         """What belongs to fine-tuning says nothing in a run that changes no weights."""
         if self.prompt.codec == "paper":
             raise HarmonicError(
-                "[prompt] codec is 'paper', which is HARMONIC's and asks for one row, and [run] method is 'mallm', which "
+                "[prompt] codec is 'paper', which is HARMONIC's and asks for one row; [run] method is 'mallm', which "
                 "asks for several. Use 'compact' or 'json'."
             )
         unused = [name for name in ("train", "lora", "budget") if getattr(self, name) is not None]

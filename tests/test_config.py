@@ -424,7 +424,7 @@ def test_contexts_that_would_show_nothing_are_refused(contexts: str) -> None:
         ),
         ({"run": {"method": "mallm"}, "budget": {"steps": 1}}, r"\[budget\] is set"),
         ({"run": {"method": "mallm"}, "prompt": {"jitter": 2}}, r"\[prompt\] is set.*only codec"),
-        ({"run": {"method": "mallm"}, "prompt": {"codec": "paper"}}, "asks for several"),
+        ({"run": {"method": "mallm"}, "prompt": {"codec": "paper"}}, "asks for one row"),
         ({"run": {"method": "mallm"}, "mallm": {"exampels": 3}}, "Did you mean 'examples'"),
     ],
 )

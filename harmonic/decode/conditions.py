@@ -9,7 +9,7 @@ cells are written, not drawn, so that a row program knows only that they are giv
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +89,11 @@ def given_cell(schema: Schema, name: str, value: Any, left: Mapping[int, Column]
     if not may_hold(condition.column, condition.cell):
         raise _contradiction(condition, value)
     return condition
+
+
+def within(schema: Schema, place: int, low: str, high: str) -> Condition:
+    """The condition that a modelled number or date lies between two canonical texts, and is there."""
+    return _narrowed(place, replace(schema.modelled[place], lower=low, upper=high, missing=0.0))
 
 
 def is_complete(conditions: Conditions, n_columns: int) -> bool:

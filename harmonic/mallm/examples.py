@@ -68,6 +68,15 @@ class Examples:
         found = np.flatnonzero(self._class_of == wanted).tolist()
         return found or list(range(len(self.rows)))
 
+    def range_of(self, row: int) -> tuple[str, str]:
+        """The least and the greatest target, as canonical texts, of the rows of this one's class."""
+        place = self._classes.place
+        assert place is not None
+        same = np.flatnonzero(self._class_of == self._class_of[row]).tolist()
+        cells = [self.rows[number][place] for number in same]
+        values = self._classes.values(cells)
+        return str(cells[int(np.argmin(values))]), str(cells[int(np.argmax(values))])
+
     def _class_of_call(self, number: int) -> int:
         """Classes in their shares among any calls in a row."""
         start = np.random.default_rng([self._seed, STREAM_EXAMPLES]).random()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harmonic.conditional import check_rules
-from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete
+from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, within
 from harmonic.decode.sampler import Draw, Prompt, Sampler
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.prompt.contexts import ContextLaw
@@ -135,7 +135,7 @@ class Generator:
             candidate.graph.order,
             first_row=run.first_row,
             n_rows=run.n_rows,
-            conditions=self._of_class(run.conditions, self.examples.rows[shown[0]] if shown else None),
+            conditions=self._of_class(run.conditions, shown),
             asked=self.calls.rows,
             note=note + guidance_note(candidate.guidance),
         )
@@ -152,16 +152,22 @@ class Generator:
         given = any(condition.is_given and condition.place == self._target for condition in conditions)
         return given_row(conditions, len(self.schema.modelled)) if given else None
 
-    def _of_class(self, conditions: Conditions, example: Row | None) -> Conditions:
-        """The conditions, and the class of the examples given, where these are of one class and nothing else is asked
-        of it: rows of another class would have seen none of their own."""
-        by_class = self.calls.choice == "by_class" and self.schema.task != "regression"
-        is_asked = any(condition.place == self._target for condition in conditions)
-        if not by_class or is_asked or example is None or self._target is None:
+    def _of_class(self, conditions: Conditions, shown: Sequence[int]) -> Conditions:
+        """The conditions, and that rows are of the class of the examples, where these are of one class and nothing else
+        is asked of it: rows of another class would have seen none of their own."""
+        place, by_class = self._target, self.calls.choice == "by_class"
+        is_asked = any(condition.place == place for condition in conditions)
+        if not by_class or is_asked or not shown or place is None:
             return conditions
-        column = self.schema.modelled[self._target]
-        given = Condition(self._target, column, True, example[self._target])
-        return tuple(sorted((*conditions, given), key=lambda condition: condition.place))
+        cell, column = self.examples.rows[shown[0]][place], self.schema.modelled[place]
+        if self.schema.task != "regression":
+            further = Condition(place, column, True, cell)
+        elif cell is None:
+            return conditions
+        else:
+            low, high = self.examples.range_of(shown[0])
+            further = within(self.schema, place, low, high)
+        return tuple(sorted((*conditions, further), key=lambda condition: condition.place))
 
     def _looked_at(self, start: int, whole: Draw, earlier: Earlier | None) -> list[Row]:
         """The rows before `start`, the last ones of them."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harmonic.errors import HarmonicError
 from harmonic.table import dates, numbers
@@ -97,6 +98,15 @@ def span_of(column: Column) -> tuple[int, int]:
     """The column's bounds as places on its grid, moved inwards."""
     low, high = (_amount_inside(str(bound), column) for bound in (column.lower, column.upper))
     return units_of(low, column, up=True), units_of(high, column, up=False)
+
+
+def number_cells(cells: Sequence[str | None], column: Column) -> NDArray[np.float64]:
+    """Cells of a number or date column as numbers that rank as they do, NaN where missing: float [n]."""
+    known: dict[str | None, float] = {None: np.nan}
+    present = sorted({cell for cell in cells if cell is not None})
+    found = present_cells(present, column)
+    known.update({cell: float(amount or 0) for cell, amount in zip(present, found, strict=True)})
+    return np.array([known[cell] for cell in cells], dtype=float)
 
 
 def present_cells(cells: Sequence[str | None], column: Column) -> list[Decimal | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,18 @@ def test_rows_have_the_class_of_their_examples_unless_another_is_given(
     assert {row[1] for row in given_low.values()} == {"low"}
     shown, _ = generator.shown(0, plan.kinds[0])
     assert {rows[place][1] for place in shown} == {"low"}
+
+
+def test_a_quantity_stays_in_the_range_of_its_examples(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data[0], replace(data[1], target="wage")
+    generator = Generator(sampler, rows, schema, Calls(examples=6, rows=2, choice="by_class"), seed=0)
+    made = generator.draw(_candidate(schema), 0, 20).rows
+    fifths = set()
+    for number, row in made.items():
+        shown, left_out = generator.shown(number)
+        wages = [float(rows[place][2] or 0) for place in (*shown, *left_out)]
+        assert min(wages) <= float(row[2] or 0) <= max(wages)
+        fifths.add(min(wages))
+    assert len(fifths) == 5
