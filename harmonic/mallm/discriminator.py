@@ -51,6 +51,8 @@ class Judgement:
     """Share of the rows that equal an earlier one, beyond the same share of the training rows."""
     drift: float
     """Total variation between the classes of the target and those of the training rows; 0 without a target."""
+    error: float = 0.0
+    """The standard error of the mean of `tells` that other rows of the same candidate would show (DeLong 1988)."""
 
     @property
     def penalty(self) -> float:
@@ -64,10 +66,12 @@ class Judgement:
     def ahead_of(self, other: Judgement) -> tuple[float, float]:
         """(by how much this one's score is lower, its standard error): paired, fold by fold.
 
-        Folds of one repeat share their training rows: the error is understated somewhat, as every cross-validated one.
+        The error is that of the folds or that of drawing other rows, whichever is larger: folds share the rows, so they
+        alone would call every lucky draw of a hundred rows a better graph.
         """
         gaps = other.tells - self.tells
-        error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
+        of_folds = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
+        error = max(of_folds, float(np.hypot(self.error, other.error)))
         return float(np.mean(gaps)) + other.penalty - self.penalty, error
 
 
@@ -97,12 +101,14 @@ class Discriminator:
         Raises HarmonicError for fewer than ten rows.
         """
         rows = to_rows(made, self.schema)
-        tells = [self._tells(fold) for fold in self._folds(self._encode(made), self.n_repeats)]
+        folds = self._folds(self._encode(made), self.n_repeats)
+        placed = [fold.placements() for fold in folds]
         return Judgement(
-            np.array(tells),
+            np.array([abs(np.mean(found) - 0.5) for found in placed]),
             max(0.0, sum(row in self._rows for row in rows) / len(rows) - self._twins),
             max(0.0, 1.0 - len(set(rows)) / len(rows) - self._repeats),
             self._drift(rows),
+            _row_error(placed, self.n_repeats),
         )
 
     def told_by(self, made: pd.DataFrame, most: int = 4) -> list[str]:
@@ -144,9 +150,6 @@ class Discriminator:
             folds += [_Fold(both, seen, asked, labels, state) for seen, asked in parts]
         return folds
 
-    def _tells(self, fold: _Fold) -> float:
-        return abs(fold.auc(fold.asked) - 0.5)
-
     def _drift(self, made: Sequence[Row]) -> float:
         real, found = (np.bincount(self._classes.of(part)) for part in (self._real_rows, made))
         n = max(len(real), len(found))
@@ -172,11 +175,25 @@ class _Fold:
         with threadpool_limits(1):  # some hundred rows: threads would wait for each other
             self._trees = trees.fit(known, labels[seen])
 
+    def placements(self) -> Floats:
+        """For each synthetic row asked about, the share of real ones that look less so; their mean is the AUC."""
+        with threadpool_limits(1):
+            scores = self._trees.predict_proba(self.asked)[:, 1]
+        made, real = scores[self._is_made], scores[~self._is_made]
+        return np.asarray((made[:, None] > real).mean(axis=1) + (made[:, None] == real).mean(axis=1) / 2)
+
     def auc(self, features: Floats) -> float:
         """How well the trees tell by these features of the rows asked about."""
         with threadpool_limits(1):
             scores = self._trees.predict_proba(features)[:, 1]
         return compare(scores[self._is_made], scores[~self._is_made]).auc
+
+
+def _row_error(placed: Sequence[Floats], n_repeats: int) -> float:
+    """The standard error over synthetic rows of their mean placement; repeats place the same rows once more."""
+    found = np.concatenate(placed)
+    n_rows = len(found) / n_repeats
+    return float(np.std(found, ddof=1) / np.sqrt(n_rows))
 
 
 def _some(n_rows: int, n: int, rng: np.random.Generator) -> Ints:

@@ -1,9 +1,10 @@
 """The adversarial loop: the optimizer edits the causal graph, the generator writes rows, the discriminator decides.
 
 What enters is a state and the three agents; what leaves is the state after each step. A step proposes edits of the
-best graph, holds a contest between it and the edited ones, and takes the winner if it is ahead by more than chance
-would be. Every step draws under a seed of its own, the best graph anew: a score that was lucky once is not kept. The
-published loop compares scores of some twenty rows from different calls, which is noise.
+best graph, holds a contest between it and the edited ones, and takes the winner if it is ahead once more on fresh
+rows: whoever wins a contest of many was lucky, too. Every step draws under seeds of its own, the best graph anew, so
+that a score that was lucky once is not kept. The published loop compares scores of some twenty rows from different
+calls, which is noise.
 """
 
 from __future__ import annotations
@@ -75,10 +76,15 @@ class Loop:
         proposals = self._propose(state, number) if number else []
         found = [one.candidate for one in proposals] or [Candidate(graph) for graph in self.starts]
         fresh = [one for one in dict.fromkeys(found) if one != state.best]
-        counted = _Counted(self.agents.generator(self._seed_of(number)), self.agents.optimizer)
-        contest = hold_contest(state.best, fresh, counted.draw, self._judge, self.n_judged)
+        counted = _Counted(self.agents.generator, self.agents.optimizer)
+        contest, margin = self._contest(state.best, fresh, counted, [number, 0]), self.section.margin
         # The graphs to begin with are equals: none has proved anything.
-        winner = contest.winner(self.section.margin if number else 0.0)
+        margin = margin if number else 0.0
+        rest: tuple[Standing, ...] = ()
+        if contest.winner(margin) is not contest.defender:
+            first, rest = contest.challengers[0], contest.challengers[1:]
+            contest = self._contest(state.best, [first.candidate], counted, [number, 1])
+        winner = contest.winner(margin)
         step = Step(
             number=number,
             proposed=len(found),
@@ -91,12 +97,12 @@ class Loop:
             score=winner.score,
             tells=float(np.mean(winner.judgement.tells)),
             told_by=tuple(self.agents.discriminator.told_by(from_rows(winner.rows, self.schema))),
-            judged=tuple(map(_judged, contest.challengers)),
+            judged=tuple(map(_judged, (*contest.challengers, *rest))),
             calls=counted.calls,
             tokens=counted.usage.tokens,
             seconds=round(time.monotonic() - started, 3),
         )
-        return state.after(step, winner.candidate, self._scored(state, contest, winner))
+        return state.after(step, winner.candidate, self._scored(state, contest, winner, rest))
 
     def _goes_on(self, state: State) -> bool:
         section, done = self.section, len(state.steps)
@@ -123,17 +129,22 @@ class Loop:
     def _judge(self, rows: Sequence[Row]) -> Judgement:
         return self.agents.discriminator.judge(from_rows(rows, self.schema))
 
-    def _scored(self, state: State, contest: Contest, winner: Standing) -> list[Judged]:
+    def _contest(
+        self, best: Candidate, challengers: Sequence[Candidate], counted: _Counted, key: list[int]
+    ) -> Contest:
+        seed = int(np.random.default_rng([self.seed, STREAM_LOOP, *key]).integers(2**31))
+        return hold_contest(best, challengers, counted.under(seed), self._judge, self.n_judged)
+
+    def _scored(
+        self, state: State, contest: Contest, winner: Standing, rest: Sequence[Standing]
+    ) -> list[Judged]:
         """The winner, then the others that are known, by their last scores."""
-        now = {one.candidate: _judged(one) for one in (contest.defender, *contest.challengers)}
+        now = {one.candidate: _judged(one) for one in (*rest, contest.defender, *contest.challengers)}
         known = {judged.candidate: judged for judged in state.scored} | now
         others = sorted(
             (judged for one, judged in known.items() if one != winner.candidate), key=lambda one: one.score
         )
         return [now[winner.candidate], *others][:MOST_GRAPHS]
-
-    def _seed_of(self, number: int) -> int:
-        return int(np.random.default_rng([self.seed, STREAM_LOOP, number]).integers(2**31))
 
 
 def judged_rows(section: MallmSection, n_train: int) -> int:
@@ -144,15 +155,21 @@ def judged_rows(section: MallmSection, n_train: int) -> int:
 class _Counted:
     """Draws rows of candidates, and counts what these and the optimizer's last proposals took."""
 
-    def __init__(self, generator: Generator, optimizer: Optimizer | None) -> None:
+    def __init__(self, generator: Callable[[int], Generator], optimizer: Optimizer | None) -> None:
         self.generator = generator
         self.calls, self.usage = (0, Usage()) if optimizer is None else optimizer.spent()
 
-    def draw(self, candidate: Candidate, first: int, stop: int) -> list[Row]:
-        drawn = self.generator.draw(candidate, first, stop)
-        self.calls += -(-(stop - first) // self.generator.calls.rows)
-        self.usage.add(drawn.usage)
-        return [drawn.rows[row] for row in range(first, stop)]
+    def under(self, seed: int) -> Callable[[Candidate, int, int], list[Row]]:
+        """How rows first ... stop - 1 of a candidate are drawn under a seed."""
+        generator = self.generator(seed)
+
+        def draw(candidate: Candidate, first: int, stop: int) -> list[Row]:
+            drawn = generator.draw(candidate, first, stop)
+            self.calls += -(-(stop - first) // generator.calls.rows)
+            self.usage.add(drawn.usage)
+            return [drawn.rows[row] for row in range(first, stop)]
+
+        return draw
 
 
 def _judged(standing: Standing) -> Judged:
