@@ -224,7 +224,6 @@ class MallmGan:
         self.loaded_ = self._base if adapter is None else self._load(_adapter_folder(adapter))
         codec, notes = fit_codec(self.codec, schema, self._base.tokenizer, self._base.context_length)
         grammar = Grammar(codec, self._base.tokenizer)
-        self._grammar = grammar
         names = [column.name for column in schema.modelled]
         target = names.index(schema.target) if schema.target in names else None
         self._drawer = Drawer(self.loaded_, grammar, schema, ContextLaw(), Shown(self.rows_, None), target)
