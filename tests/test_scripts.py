@@ -242,7 +242,10 @@ def test_a_loop_says_beforehand_what_it_costs(repository: Path, table: Path, tmp
         repository, "scripts/mallm.py", "--table", table, *LOOP, "--dry-run", "--out", tmp_path / "run"
     )
     assert '"method": "mallm"' in printed
-    assert "Loop: 1 steps, 2 edited graphs each; at most 48 rows in 12 calls, each with 4 examples" in printed
+    assert (
+        "Loop: 1 steps, 2 edited graphs each; at most 120 rows in about 30 calls, each with 4 examples"
+        in printed
+    )
     assert not (tmp_path / "run").exists()
 
 

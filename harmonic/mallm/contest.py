@@ -25,7 +25,7 @@ Judge = Callable[[Sequence[Row]], Judgement]
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate, how many rows it wrote and how they were judged."""
+    """A candidate, the rows it wrote and how they were judged."""
 
     candidate: Candidate
     rows: tuple[Row, ...]

@@ -24,7 +24,7 @@ from harmonic.files import read_json, write_json, write_text
 from harmonic.mallm.beginnings import begin
 from harmonic.mallm.discriminator import Discriminator
 from harmonic.mallm.generator import Calls, Generator
-from harmonic.mallm.journal import Journal
+from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
 from harmonic.mallm.state import State
@@ -101,11 +101,11 @@ class MallmGan:
         names = [column.label for column in schema.modelled]
         place = Path(out) / LOOP if out is not None else None
         state = begun = self._begun(place, names, resume) or State(start, start)
-        journal = Journal(state, section)
+        announce(state, section)
         for state in loop.run(begun):
             if place is not None:
                 write_json(place, {"wish": self._wish(), **state.to_json()})
-            journal.tell(state)
+            tell(state)
         if out is not None:
             write_text(Path(out) / GRAPH, state.best.graph.to_json())
         self.state_ = state
@@ -129,8 +129,9 @@ class MallmGan:
         """What `fit` would cost at most, in words. Raises HarmonicError as `fit` would."""
         schema = observe(schema or infer_schema(train, policy=self._policy), train, self._policy)
         self._take(train, schema)
-        begin(self._section, train, schema, seed=self.seed)
-        return Journal.forecast(self._section, self._generator(0, SampleSection()).calls, len(train))
+        _, others = begin(self._section, train, schema, seed=self.seed)
+        calls = self._generator(0, SampleSection()).calls
+        return forecast(self._section, calls, len(train), len(others))
 
     def sample(
         self,

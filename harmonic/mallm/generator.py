@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from harmonic.conditional import check_rules
 from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, within
 from harmonic.decode.sampler import Draw, Prompt, Sampler
+from harmonic.drawing import Earlier
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_law
@@ -25,7 +26,6 @@ WAVE = 32
 """Calls whose `scarce` examples look at the same rows: those of the calls before them."""
 LOOKED_AT = 2000
 """`scarce` examples look at no more rows than this."""
-Earlier = Callable[[int, int], list[Row]]
 
 
 @dataclass(frozen=True)

@@ -11,45 +11,48 @@ import logging
 from harmonic.config import MallmSection
 from harmonic.mallm.contest import rounds
 from harmonic.mallm.generator import Calls
-from harmonic.mallm.loop import judged_rows
+from harmonic.mallm.loop import judged_rows, most_steps
 from harmonic.mallm.state import State, Step
 
 log = logging.getLogger(__name__)
 _HEAD = "step   score   gain (+- error)   taken   new of proposed   edits refused   calls    tokens   seconds"
 
 
-class Journal:
-    """Tells of each step once; the first line is the table's head."""
+def announce(state: State, section: MallmSection) -> None:
+    """The head of the table, and the steps that are done already."""
+    done = f", {len(state.steps)} of {most_steps(section) + 1} done" if state.steps else ""
+    log.info(
+        "Loop: %d steps at most%s. Score 0: trees cannot tell the rows from real ones.",
+        most_steps(section),
+        done,
+    )
+    log.info("%s", _HEAD)
+    for step in state.steps:
+        log.info("%s", line(step))
 
-    def __init__(self, state: State, section: MallmSection) -> None:
-        self._n_steps = section.steps if section.edits != "none" else 0
-        log.info(
-            "Loop: %d steps at most%s. Score 0: trees cannot tell the rows from real ones.",
-            self._n_steps,
-            f", {len(state.steps)} of {self._n_steps + 1} done" if state.steps else "",
-        )
-        log.info("%s", _HEAD)
-        for step in state.steps:
-            log.info("%s", line(step))
 
-    def tell(self, state: State) -> None:
-        """The last step of `state`."""
-        log.info("%s", line(state.steps[-1]))
+def tell(state: State) -> None:
+    """The last step of `state`."""
+    log.info("%s", line(state.steps[-1]))
 
-    @staticmethod
-    def forecast(section: MallmSection, calls: Calls, n_train: int) -> str:
-        """What the loop costs at most, in words."""
-        n_rows = judged_rows(section, n_train)
-        left, rows, before = section.proposals, 0, 0
-        for n in rounds(section.proposals, n_rows):
-            rows += (left + 1) * (n - before)
-            left, before = -(-left // 2), n
-        n_steps = section.steps if section.edits != "none" else 0
-        most = n_steps * rows + n_rows
-        return (
-            f"Loop: {n_steps} steps, {section.proposals} edited graphs each; at most {most:,} rows in "
-            f"{-(-most // calls.rows):,} calls, each with {calls.examples} examples. No weights change."
-        )
+
+def forecast(section: MallmSection, calls: Calls, n_train: int, n_starts: int) -> str:
+    """What the loop costs at most, in words; n_starts: graphs that the first one is compared with."""
+    n_rows, n_steps = judged_rows(section, n_train), most_steps(section)
+    most = _most_rows(n_starts, n_rows) + n_steps * _most_rows(section.proposals, n_rows)
+    return (
+        f"Loop: {n_steps} steps, {section.proposals} edited graphs each; at most {most:,} rows in about "
+        f"{-(-most // calls.rows):,} calls, each with {calls.examples} examples. No weights change."
+    )
+
+
+def _most_rows(n_challengers: int, n_rows: int) -> int:
+    """Rows that a step draws where its winner has to be confirmed."""
+    left, rows, before = n_challengers, 0, 0
+    for n in rounds(n_challengers, n_rows):
+        rows += (left + 1) * (n - before)
+        left, before = -(-left // 2), n
+    return rows + (2 * n_rows if n_challengers else 0)
 
 
 def line(step: Step) -> str:

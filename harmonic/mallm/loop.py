@@ -9,7 +9,6 @@ calls, which is noise.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -30,7 +29,6 @@ from harmonic.table.schema import Row, Schema
 
 STREAM_LOOP = 705
 FEWEST_JUDGED, MOST_JUDGED = 50, 200
-log = logging.getLogger(__name__)
 
 
 class Agents(NamedTuple):
@@ -107,7 +105,7 @@ class Loop:
     def _goes_on(self, state: State) -> bool:
         section, done = self.section, len(state.steps)
         spent: list[tuple[float, float | None]] = [
-            (done - 1, section.steps if section.edits != "none" else 0),
+            (done - 1, most_steps(section)),
             (state.calls, section.calls),
             (state.tokens, section.tokens),
             (state.seconds / 60, section.minutes),
@@ -145,6 +143,11 @@ class Loop:
             (judged for one, judged in known.items() if one != winner.candidate), key=lambda one: one.score
         )
         return [now[winner.candidate], *others][:MOST_GRAPHS]
+
+
+def most_steps(section: MallmSection) -> int:
+    """How many steps may follow the first, which asks for no edits."""
+    return section.steps if section.edits != "none" else 0
 
 
 def judged_rows(section: MallmSection, n_train: int) -> int:
