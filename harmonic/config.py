@@ -215,44 +215,6 @@ class MallmSection:
     """... or so much time spent, before a kill too."""
 
 
-DEFAULT_BUDGET = BudgetSection(most_tokens=1_000_000)
-"""However large the table. It goes with the default length: whoever says how long training lasts is believed."""
-DEFAULT_RATES: Mapping[str, float] = {"full": 1e-2, "lora": 4e-3}
-"""Learning rates by method; all weights learn by Muon."""
-DEFAULT_PASSES, LEAST_VISITS = 30, 6000
-"""How often every training row is visited: often enough for so many visits in all, however few rows there are."""
-DEFAULT_TRAIN: Vendor = {
-    "per_device_train_batch_size": 16,
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 0.03,
-}
-DEFAULT_LORA: Vendor = {"r": 64, "lora_alpha": 128, "target_modules": "all-linear"}
-"""What holds where a run file says nothing else. [train] may name some of its settings and leave the others as they
-are; [lora] is passed on as it stands."""
-
-
-def method_of(
-    model: ModelSection, lora: Vendor | None, quantization: Vendor | None
-) -> Literal["lora", "full"]:
-    """How the base is trained, where [model] method leaves it open."""
-    is_whole = model.base == "nano" and lora is None and quantization is None
-    return model.method or ("full" if is_whole else "lora")
-
-
-def train_settings(method: str, train: Vendor | None, n_rows: int) -> Vendor:
-    """What trl.SFTConfig gets for so many training rows: [train] over the defaults. Muon's learning rate is for Muon
-    alone."""
-    given = train or {}
-    rate = {} if method == "full" and "optim" in given else {"learning_rate": DEFAULT_RATES[method]}
-    passes = max(DEFAULT_PASSES, -(-LEAST_VISITS // max(1, n_rows)))
-    return {**rate, "num_train_epochs": passes, **DEFAULT_TRAIN, **given}
-
-
-def default_budget(train: Vendor | None) -> BudgetSection:
-    """The [budget] of a run file that has none."""
-    return BudgetSection() if {"num_train_epochs", "max_steps"} & set(train or {}) else DEFAULT_BUDGET
-
-
 @dataclass(frozen=True)
 class SampleSection:
     """[sample]: how many rows, and how they are decoded, whatever a model's own generation settings say."""
@@ -285,6 +247,32 @@ class EvaluateSection:
 
     suite: Literal["quick", "full", "paper"] = "quick"
     seed: Natural = 0
+    model_rows: Natural = 300
+    """The fine-tuned model itself is asked for so many training rows and as many held-out ones; 0 = not at all."""
+
+
+@dataclass(frozen=True)
+class LleSection:
+    """[lle]: the report's downstream language model (LLE); absent = not measured. The base is the run's."""
+
+    codec: Literal["compact", "json"] = "compact"
+    test_rows: Count = 1000
+    """At most so many held-out rows are asked about."""
+    train: Vendor | None = None
+    """To trl.SFTConfig, over the defaults."""
+    lora: Vendor | None = None
+    """Verbatim to peft.LoraConfig."""
+
+
+@dataclass(frozen=True)
+class AuditSection:
+    """[audit]: a run of its own that measures leakage by coin flips; its rows are for nobody's use."""
+
+    records: Count = 100
+    """So many records are audited: of each a coin says whether it is trained on."""
+    kind: Literal["rows", "outliers", "mixed"] = "rows"
+    """Training rows at random, those that lie farthest from all others, or made ones whose cells come from as many
+    rows: what no law explains can only be remembered."""
 
 
 @dataclass(frozen=True)
@@ -308,6 +296,9 @@ class Config:
     """Verbatim to transformers.BitsAndBytesConfig."""
     sample: SampleSection | None = None
     evaluate: EvaluateSection | None = None
+    lle: LleSection | None = None
+    audit: AuditSection | None = None
+    """None = an ordinary run."""
 
     def __post_init__(self) -> None:
         for section in ("lora", "quantization"):

@@ -7,15 +7,16 @@ own number alone, so that a table can be drawn in any pieces.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harmonic.conditional import Source, prompts_of
+from harmonic.conditional import Source, conditioned, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
 from harmonic.decode.conditions import Plan, is_complete
@@ -25,7 +26,7 @@ from harmonic.decode.score import Audit, RowScore
 from harmonic.decode.slot import Usage
 from harmonic.imputation import Incomplete, draw_missing
 from harmonic.model.load import LoadedModel
-from harmonic.prompt.contexts import ContextLaw, Contexts
+from harmonic.prompt.contexts import ContextLaw, Contexts, Order
 from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.neighbors import Neighbors
@@ -56,12 +57,18 @@ class Drawn:
         self.usage.add(later.usage)
 
 
-class Synthesizer(Protocol):
-    """What draws a table in pieces: `Harmonic` and `MallmGan`, which explain these."""
+class Synthesizer(ABC):
+    """What draws a table, whole or in pieces: `Harmonic` and `MallmGan`."""
 
     schema_: Schema
     law_: ContextLaw
 
+    @property
+    @abstractmethod
+    def _drawer(self) -> Drawer:
+        """What draws. Raises HarmonicError where no table was learnt."""
+
+    @abstractmethod
     def draw(
         self,
         first: int,
@@ -71,7 +78,39 @@ class Synthesizer(Protocol):
         settings: SampleSection | None = None,
         earlier: Earlier | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> Drawn: ...
+    ) -> Drawn:
+        """Rows first ... stop - 1 of the table that `seed` means, whatever else is drawn before or beside them.
+
+        earlier(start, end) gives rows drawn before, where prompts show such; None = they are drawn again.
+        """
+
+    @abstractmethod
+    def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
+        """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
+
+    @abstractmethod
+    def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
+        """Which training rows the prompts of rows 0 ... n_rows - 1 of these settings show, and which they might have
+        shown as likely; None where no prompt shows any, or where chance alone does not choose them."""
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        settings: SampleSection | None = None,
+        given: Mapping[str, Any] | None = None,
+        where: Sequence[str] = (),
+        quotas: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table.
+
+        given: cells that every row holds, {"sex": 2}; where: what a column must satisfy, ["age >= 65"]; quotas: how
+        many rows, or which share, hold a value, {"class": {"yes": 0.5, "no": 0.5}}. They stand beside those of
+        `settings`. Raises HarmonicError for conditions that no row could meet.
+        """
+        settings = conditioned(settings or SampleSection(), n, given, where, quotas)
+        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
 
     def impute(
         self,
@@ -80,15 +119,19 @@ class Synthesizer(Protocol):
         seed: int = 0,
         settings: SampleSection | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> DataFrame: ...
+    ) -> DataFrame:
+        """`frame` with its missing cells drawn given the others, which stay as they are, as do index and dtypes.
+
+        Of `settings` decoding and rules count. progress(rows so far). Raises HarmonicError for a frame without a column
+        of the training table, or with a cell that cannot be read as its column's kind.
+        """
+        return self._drawer.impute(frame, seed=seed, settings=settings or SampleSection(), progress=progress)
 
     def pace(
         self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
-    ) -> dict[str, float | None]: ...
-
-    def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None: ...
-
-    def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None: ...
+    ) -> dict[str, float | None]:
+        """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
+        return self._drawer.pace(usage, n_rows, seconds, settings)
 
 
 class ShownRows(NamedTuple):
@@ -225,11 +268,13 @@ class Drawer:
             made += [ShownRows(*shown)] * run.n_rows
         return made[:n_rows]
 
-    def score(self, frame: DataFrame, *, seed: int) -> list[RowScore]:
-        """How probable other rows are, each in a context of its own; see Harmonic.score."""
+    def score(
+        self, frame: DataFrame, *, seed: int, shown: Shown | None = None, order: Order | None = None
+    ) -> list[RowScore]:
+        """How probable other rows are, each in a context of its own; see Harmonic.scores."""
         rows = to_rows(frame, self.schema)
-        law = replace(self.law, rows=1)
-        shown = self.shown if law.shows_training_rows else Shown([], None)
+        law = replace(self.law, order=order or self.law.order)
+        shown = (shown or self.shown) if law.shows_training_rows else Shown([], None)
         contexts = Contexts(
             shown.rows,
             shown.near_of(frame, law),
@@ -245,7 +290,8 @@ class Drawer:
             # A row's score does not depend on the rows that are scored beside it.
             context = contexts.around(number, number)
             examples = [contexts.rows[at] for at in context.examples]
-            prompts.append(sampler.prompt(examples, context.order, first_row=number, n_rows=1))
+            prompt = sampler.prompt(examples, context.order, first_row=number, n_rows=1, asked=law.rows)
+            prompts.append(prompt)
         scores = sampler.score(prompts, dict(enumerate(rows)))
         return [scores[number] for number in range(len(rows))]
 

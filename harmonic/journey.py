@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from harmonic import files
+from harmonic.building import build_harmonic, build_mallm, build_synthesizer, policy_of
 from harmonic.config import Config, EvaluateSection, SampleSection
 from harmonic.drawing import Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
 from harmonic.exposure import read_echo, write_shown
+from harmonic.inside import attacked, taught
 from harmonic.mallm.gan import GRAPH, LOOP, MallmGan
 from harmonic.pieces import Joined, Pieces, plain
 from harmonic.progress import Progress
 from harmonic.run import Run
 from harmonic.synthesizer import Harmonic
 from harmonic.table.infer import observe
-from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
 from harmonic.table.sources import load_table, read_further, read_table, to_csv_text
 from harmonic.table.splits import VAL_FROM_ROWS, Parts, split_roles, with_fewer, with_test
@@ -54,7 +55,7 @@ class Processes:
 def prepare(run: Run, config: Config, *, write: bool = True) -> tuple[Schema, Parts]:
     """Reads and splits the table; writes schema.json and split.json, or checks that the split is still theirs."""
     read_schema, parts = _read_parts(config)
-    schema = observe(read_schema, parts.train, _policy(config))
+    schema = observe(read_schema, parts.train, policy_of(config))
     if run.has("split.json"):
         _check_split(run, parts)
         return Schema.from_json(run.read_json("schema.json")), parts
@@ -70,6 +71,7 @@ def train(
     run: Run, config: Config, *, resume: bool = False, processes: Processes = Processes()
 ) -> Harmonic | MallmGan:
     """The fitted synthesizer of this run: fitted here, or loaded if its adapter, or its graph, already stands."""
+    _check_no_audit(run, config)
     schema, parts = prepare(run, config, write=processes.is_main)
     if config.run.method == "mallm":
         return _loop(run, config, schema, parts, resume, processes)
@@ -93,6 +95,7 @@ def load(run: Run, config: Config) -> Harmonic | MallmGan:
 
     Raises HarmonicError if it is not trained, or its table changed.
     """
+    _check_no_audit(run, config)
     is_mallm = config.run.method == "mallm"
     if not run.has(GRAPH if is_mallm else "adapter"):
         raise HarmonicError(
@@ -192,6 +195,8 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
         training=_training(run),
         loop=_looped(run),
         prompts=read_echo(run, name, parts.train, synthetic, schema),
+        white_box=attacked(run, config, settings, schema, parts),
+        lle=taught(config, schema, parts, synthetic, settings),
     )
     result.save(run.path("report.json"))
     result.save(run.path("report.html"))
@@ -206,7 +211,7 @@ def _read_parts(config: Config) -> tuple[Schema, Parts]:
     described = asdict(table)
     overrides, holdout = described.pop("columns"), described.pop("holdout")
     frame, schema = read_table(
-        described.pop("source"), overrides=overrides, policy=_policy(config), **described
+        described.pop("source"), overrides=overrides, policy=policy_of(config), **described
     )
     test = config.split.test if holdout is None else 0.0
     parts = split_roles(frame, schema, seed=config.run.seed, test=test, val=val)
@@ -248,42 +253,13 @@ def _check_adapter(run: Run, config: Config) -> None:
         )
 
 
-def _policy(config: Config) -> Policy:
-    return Policy(**asdict(config.policy))
-
-
-def build_synthesizer(config: Config) -> Harmonic | MallmGan:
-    """The synthesizer that a run describes, unfitted."""
-    return build_mallm(config) if config.run.method == "mallm" else build_harmonic(config)
-
-
-def build_mallm(config: Config) -> MallmGan:
-    """The MALLM-GAN that a run describes, unfitted."""
-    return MallmGan(
-        config.model.base,
-        model=config.model,
-        mallm=config.mallm,
-        codec=config.prompt.codec,
-        settings=config.sample,
-        quantization=config.quantization,
-        policy=_policy(config),
-        seed=config.run.seed,
-    )
-
-
-def build_harmonic(config: Config) -> Harmonic:
-    """The Harmonic that a run describes, unfitted."""
-    return Harmonic(
-        config.model.base,
-        model=config.model,
-        prompt=config.prompt,
-        budget=config.budget,
-        train=config.train,
-        lora=config.lora,
-        quantization=config.quantization,
-        policy=_policy(config),
-        seed=config.run.seed,
-    )
+def _check_no_audit(run: Run, config: Config) -> None:
+    """The rows of an audit are nobody's: coins left records out, and made ones stand among the others."""
+    if config.audit is not None:
+        raise HarmonicError(
+            f"Run folder {str(run.folder)!r}: is an audit ([audit] is set), from which no rows are drawn. Go on with "
+            "it by scripts/run.py, or leave [audit] out."
+        )
 
 
 def _check_split(run: Run, parts: Parts) -> None:

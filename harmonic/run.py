@@ -6,6 +6,7 @@ What enters is a folder and a resolved config; what leaves is a `Run` through wh
     adapter/ (or model/)  trainer/        of harmonic
     loop.json  graph.json                 of mallm
     samples/seed-1.csv + seed-1.json  log.jsonl  report.json  report.html  DONE (written last)
+    audit.json                            of an audit, which has neither samples nor report
 
 An existing folder is refused unless it is resumed with the same config or forced. Only files named here are ever
 written or taken away, so that --force cannot empty somebody's home. One process holds the folder at a time; its
@@ -32,7 +33,7 @@ from harmonic.errors import HarmonicError
 
 LAYOUT = (
     "config.json environment.json schema.json split.json adapter model trainer loop.json graph.json samples log.jsonl "
-    "report.json report.html DONE"
+    "report.json report.html audit.json DONE"
 ).split()
 """Everything that may stand in a run folder."""
 _LOCK = ".lock"

@@ -10,26 +10,17 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from harmonic.conditional import conditioned
-from harmonic.config import (
-    DEFAULT_LORA,
-    BudgetSection,
-    ModelSection,
-    PromptSection,
-    SampleSection,
-    default_budget,
-    method_of,
-    train_settings,
-)
+from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
 from harmonic.decode.sampler import Grammar
-from harmonic.decode.score import Audit
-from harmonic.decode.slot import Usage
-from harmonic.drawing import Drawer, Drawn, Shown, ShownRows
+from harmonic.decode.score import Audit, RowScore
+from harmonic.defaults import DEFAULT_LORA, default_budget, method_of, train_settings
+from harmonic.drawing import Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
@@ -37,13 +28,13 @@ from harmonic.model.merge import merge
 from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.model.sharing import reader_for
-from harmonic.prompt.contexts import ContextLaw, Contexts, last_columns
+from harmonic.prompt.contexts import ContextLaw, Contexts, Order, last_columns
 from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.visits import Instructions, writable
-from harmonic.table.cells import from_rows, to_rows
+from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.neighbors import Neighbors
 from harmonic.table.policy import Policy
@@ -58,7 +49,7 @@ VAL_CONTEXTS = 40
 """Validation reads at most this many contexts: it is done twenty times, and its error is small by then."""
 
 
-class Harmonic:
+class Harmonic(Synthesizer):
     """Synthetic rows from a local language model, fine-tuned on neighbour instructions (HARMONIC, arXiv 2408.02927).
 
     base: "nano" (the embedded one), a local model folder, or a hub name. The sections are those of a run file: `prompt`
@@ -147,41 +138,6 @@ class Harmonic:
         self._build(self.loaded_)
         return self
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        settings: SampleSection | None = None,
-        given: Mapping[str, Any] | None = None,
-        where: Sequence[str] = (),
-        quotas: Mapping[str, Any] | None = None,
-    ) -> DataFrame:
-        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table.
-
-        given: cells that every row holds, {"sex": 2}; where: what a column must satisfy, ["age >= 65"]; quotas: how
-        many rows, or which share, hold a value, {"class": {"yes": 0.5, "no": 0.5}}. They stand beside those of
-        `settings`. Raises HarmonicError for conditions that no row could meet.
-        """
-        settings = conditioned(settings or SampleSection(), n, given, where, quotas)
-        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
-
-    def impute(
-        self,
-        frame: DataFrame,
-        *,
-        seed: int = 0,
-        settings: SampleSection | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> DataFrame:
-        """`frame` with its missing cells drawn given the others, which stay as they are, as do index and dtypes.
-
-        Of `settings` decoding and rules count. progress(rows so far). Raises HarmonicError for a frame without a column
-        of the training table, or with a cell that cannot be read as its column's kind.
-        """
-        settings = settings or SampleSection()
-        return self._drawer.impute(frame, seed=seed, settings=settings, progress=progress)
-
     def score(self, frame: DataFrame, *, seed: int = 0) -> DataFrame:
         """Natural logarithms of the rows' probabilities, each in a context of its own, under `frame`'s index.
 
@@ -189,23 +145,36 @@ class Harmonic:
         vocabulary. Raises HarmonicError for a frame without a column of the training table, or with a cell that the
         training rows do not allow.
         """
-        scores = self._drawer.score(frame, seed=seed)
+        scores = self.scores(frame, seed=seed)
         table = {"masked": [score.masked for score in scores], "full": [score.full for score in scores]}
         return pd.DataFrame(table, index=frame.index, dtype="float64")
 
-    def pace(
-        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
-    ) -> dict[str, float | None]:
-        """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
-        return self._drawer.pace(usage, n_rows, seconds, settings)
+    def scores(
+        self,
+        frame: DataFrame,
+        *,
+        seed: int = 0,
+        shown: DataFrame | None = None,
+        order: Order | None = None,
+    ) -> list[RowScore]:
+        """As `score`, with what stands at every choice (decode.score.TokenScore).
+
+        shown: rows of the table that contexts show in place of the training rows; order: of columns, in place of that
+        of [prompt].
+        """
+        rows = None if shown is None or not self.needs_rows else self._to_show(shown)
+        return self._drawer.score(frame, seed=seed, shown=rows, order=order)
+
+    def untaught(self) -> Harmonic:
+        """The base without what was learnt: the same table, schema and prompts."""
+        bare = copy(self)
+        bare.loaded_, bare._drawing = self._load(), None
+        return bare
 
     def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
-        """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
         return self._drawer.audit(rows, seed=settings.seed, settings=settings)
 
     def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
-        """Which training rows the prompts of rows 0 ... n_rows - 1 of these settings show, and which they might have
-        shown; None where no prompt shows any."""
         return self._drawer.shown_to(n_rows, seed=settings.seed, settings=settings)
 
     def draw(
@@ -215,13 +184,9 @@ class Harmonic:
         *,
         seed: int = 0,
         settings: SampleSection | None = None,
-        earlier: Callable[[int, int], list[Row]] | None = None,
+        earlier: Earlier | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Drawn:
-        """Rows first ... stop - 1 of the table that `seed` means, whatever else is drawn before or beside them.
-
-        earlier(start, end) gives rows of a finished wave (`synthetic` contexts); None = they are drawn again.
-        """
         settings = settings or SampleSection()
         return self._drawer.draw(
             first, stop, seed=seed, settings=settings, earlier=earlier, progress=progress
@@ -245,16 +210,19 @@ class Harmonic:
                 f"[prompt] contexts = {section.contexts!r} shows training rows, and none were given. "
                 "Give the training table, or use contexts = 'synthetic'."
             )
-        self.rows_: list[Row] = [] if train is None else to_rows(train, self.schema_)
         self._drawing: Drawer | None = None
+        self._shown = Shown([], None) if train is None else self._to_show(train)
+        self.rows_ = self._shown.rows
+
+    def _to_show(self, frame: DataFrame) -> Shown:
+        section = self._prompt_section()
         neighbors = None
-        if train is not None and section.contexts != "random" and section.examples > 0:
+        if section.contexts != "random" and section.examples > 0:
             distance = "published" if section.contexts == "paper" else section.distance
             aware = section.class_aware and distance == "rank"
-            neighbors = Neighbors(self.schema_, distance=distance, class_aware=aware, seed=self.seed).fit(
-                train
-            )
-        self._shown = Shown(self.rows_, neighbors)
+            neighbors = Neighbors(self.schema_, distance=distance, class_aware=aware, seed=self.seed)
+            neighbors.fit(frame)
+        return Shown(to_rows(frame, self.schema_), neighbors)
 
     def _build(self, loaded: LoadedModel) -> None:
         section = self._prompt_section()

@@ -2,6 +2,7 @@
 
 python scripts/run.py configs/runs/harmonic/quickstart.toml
 python scripts/run.py --table patients.csv --target outcome --rows 5000
+python scripts/run.py configs/runs/harmonic/quickstart.toml --audit
 """
 
 from __future__ import annotations
@@ -11,8 +12,15 @@ import whole
 
 
 def work() -> None:
-    arguments = whole.parser(__doc__).parse_args()
-    whole.run(whole.config_of(arguments), arguments)
+    parser = whole.parser(__doc__)
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="measure leakage instead, by coin flips, in a run of its own: NAME-audit beside the run",
+    )
+    arguments = parser.parse_args()
+    config = whole.config_of(arguments)
+    (whole.audit if arguments.audit or config.audit else whole.run)(config, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A whole run in one go, for run.py and mallm.py: fit, sample, report; a killed one goes on where it was."""
+"""A whole run in one go, for run.py and mallm.py: fit, sample, report, or an audit; a killed one goes on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 import cli
 
-from harmonic.config import Config, EvaluateSection, SampleSection, config_from_dict
+from harmonic.config import AuditSection, Config, EvaluateSection, SampleSection, config_from_dict
 from harmonic.settings import apply_overrides
 
 
@@ -54,3 +54,19 @@ def run(config: Config, arguments: Namespace) -> None:
                 folder.finish()
         rows = folder.path(f"samples/{journey.sample_name(settings)}.csv")
         cli.say(f"Rows:   {rows}\nReport: {folder.path('report.html')}")
+
+
+def audit(config: Config, arguments: Namespace) -> None:
+    """Audits what a run of these settings gives away, in a folder beside it."""
+    from harmonic import auditing
+
+    config = config if config.audit else auditing.audit_config(config)
+    if arguments.dry_run:
+        return cli.dry_run(config)
+    settings = config.audit or AuditSection()
+    with cli.open_run(config.folder, config, resume=arguments.resume, force=arguments.force) as folder:
+        bound = auditing.audit(folder, config)
+        cli.say(auditing.say(bound, settings))
+        if not folder.is_done:
+            folder.finish()
+        cli.say(f"Audit:  {folder.path(auditing.AUDIT)}")

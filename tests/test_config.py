@@ -14,17 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmonic.config import (
-    DEFAULT_RATES,
     Config,
     PolicySection,
     PromptSection,
     TableSection,
     config_from_dict,
-    default_budget,
     load_config,
     table_name,
-    train_settings,
 )
+from harmonic.defaults import DEFAULT_RATES, default_budget, train_settings
 from harmonic.errors import HarmonicError
 from harmonic.settings import Count, apply_overrides, parse_section, read_toml
 

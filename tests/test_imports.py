@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "harmonic"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-STDLIB_ONLY = {"errors", "settings", "files", "config", "run"}
+STDLIB_ONLY = {"errors", "settings", "files", "config", "defaults", "run"}
 GROUND = STDLIB_ONLY | {"progress"}
 _TO_DECODE = GROUND | {"precision", "table", "prompt", "nano", "model"}
 MAY_USE: dict[str, set[str]] = {
@@ -20,6 +20,7 @@ MAY_USE: dict[str, set[str]] = {
     "settings": {"errors"},
     "files": {"errors"},
     "config": {"errors", "settings"},
+    "defaults": {"config"},
     "run": {"errors", "files", "config"},
     "progress": set(),
     "precision": set(),
@@ -37,15 +38,20 @@ MAY_USE: dict[str, set[str]] = {
     "mallm": _TO_DECODE | {"decode", "conditional", "drawing", "baselines", "evaluation"},
     "exposure": _TO_DECODE | {"decode", "drawing", "evaluation"},
     "pieces": _TO_DECODE | {"decode", "drawing"},
+    "building": _TO_DECODE | {"synthesizer", "mallm"},
+    "inside": _TO_DECODE | {"building", "baselines", "evaluation"},
     "journey": _TO_DECODE
-    | {"decode", "drawing", "synthesizer", "mallm", "baselines", "evaluation", "exposure", "pieces"},
+    | {"decode", "drawing", "synthesizer", "mallm", "evaluation", "exposure", "pieces", "building", "inside"},
+    "auditing": _TO_DECODE | {"synthesizer", "building", "baselines", "evaluation", "journey"},
     "repeats": GROUND | {"journey", "evaluation"},
 }
 """The direction of the design; every room may use itself, too."""
-MAY_ALSO_USE = {"evaluation.llm": {"prompt", "nano", "model"}}
+ASKING = ("evaluation.llm", "evaluation.lle", "evaluation.contamination")
+"""What of the evaluation asks language models; all else there does without torch."""
+MAY_ALSO_USE = {module: {"precision", "prompt", "nano", "model", "decode"} for module in ASKING}
 
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "safetensors"}
-ROOMS_OF_TORCH = ("precision", "model", "decode", "nano", "evaluation.llm")
+ROOMS_OF_TORCH = ("precision", "model", "decode", "nano", *ASKING)
 
 
 def _module(path: Path, package: Path = PACKAGE) -> str:

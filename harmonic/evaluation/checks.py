@@ -64,6 +64,7 @@ def checks(privacy: Privacy) -> list[Check]:
             "percent",
         ),
         *_inference_checks(privacy),
+        *_model_checks(privacy),
     ]
     return [row for row in rows if row.figure.is_defined or row.p_value is not None]
 
@@ -135,3 +136,24 @@ def _inference_checks(privacy: Privacy) -> list[Check]:
             )
         )
     return rows
+
+
+def _model_checks(privacy: Privacy) -> list[Check]:
+    """The strongest attack on the model itself, and the data leakage test."""
+    white = privacy.white_box
+    if not white.is_measured:
+        return []
+    worst = min(white.attacks, key=lambda attack: attack.p_value)
+    return [
+        Check(
+            f"guessing who was trained on with the model in hand, strongest attack ({worst.name}): AUC",
+            "model in hand, AUC",
+            worst.auc,
+            p_value=privacy.p_values.get("white box"),
+        ),
+        Check(
+            "data leakage test (DLT): nats a choice that held-out rows cost beyond training rows (control: the base)",
+            "DLT, nats a choice",
+            white.leakage.nats,
+        ),
+    ]

@@ -30,6 +30,7 @@ from harmonic.evaluation.privacy import Privacy, measure_privacy
 from harmonic.evaluation.rivals import Rival, measure_rivals
 from harmonic.evaluation.utility import Extent, Utility, measure_utility
 from harmonic.evaluation.validity import Validity, measure_validity
+from harmonic.evaluation.whitebox import WhiteBox
 from harmonic.table.schema import Schema
 
 STREAM_SUBSAMPLE = 501
@@ -150,7 +151,7 @@ class Bench:
             extent=self.suite.extent,
         )
 
-    def privacy(self, rejects: Mapping[str, int], prompts: PromptEcho) -> Privacy:
+    def privacy(self, rejects: Mapping[str, int], prompts: PromptEcho, white_box: WhiteBox) -> Privacy:
         """Attacks see what was published whole; reasons of `rejects` that begin with "copy" count as copies."""
         drawn = self.codebook.encode(self.drawn)
         tables = Tables(
@@ -170,4 +171,5 @@ class Bench:
             max_base=self.suite.attack_base,
             progress=self.say,
             prompts=prompts,
+            white_box=white_box,
         )

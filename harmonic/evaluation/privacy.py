@@ -33,6 +33,7 @@ from harmonic.evaluation.figures import (
 from harmonic.evaluation.inference import MAX_ASKED, Inference, SinglingOut, infer_attributes, single_out
 from harmonic.evaluation.rowtexts import n_compared
 from harmonic.evaluation.verdict import ALARM, leaks_of, verdict_of
+from harmonic.evaluation.whitebox import WhiteBox, unmeasured
 
 STREAM_SUBSAMPLE = 547
 CHECKS = (
@@ -44,9 +45,11 @@ CHECKS = (
     "attribute inference",
     "singling out",
 )
-"""Keys of `Privacy.p_values`; "prompt echo" joins them where it is known what prompts showed."""
+"""Keys of `Privacy.p_values`; "prompt echo" joins them where it is known what prompts showed, "white box" where the
+model itself could be asked."""
 NO_SHOWN = undefined("it is not known what the prompts showed")
 NO_PROMPTS = PromptEcho(NO_SHOWN, NO_SHOWN, NO_SHOWN, (), (), (), 0, 1.0)
+NO_MODEL = unmeasured("there is a table alone, and no model that could be asked")
 
 Ints = NDArray[np.intp]
 
@@ -76,6 +79,8 @@ class Privacy:
     """Attribute inference, one secret column each."""
     singling_out: tuple[SinglingOut, ...]
     prompt_echo: PromptEcho
+    white_box: WhiteBox
+    """What somebody finds who holds the model itself."""
     nearest: tuple[NearRow, ...]
     n_members: int
     """Training rows that were attacked."""
@@ -99,11 +104,13 @@ def measure_privacy(
     max_base: int,
     progress: Progress,
     prompts: PromptEcho = NO_PROMPTS,
+    white_box: WhiteBox = NO_MODEL,
 ) -> Privacy:
     """All attacks. At most `max_rows` members, controls and synthetic rows ask for their nearest neighbour
     among at most `max_base`.
 
-    prompts: what `echoes.prompt_echo` measured, where the caller knows what was shown.
+    prompts: what `echoes.prompt_echo` measured, where the caller knows what was shown. white_box: what
+    `llm.attack_model` found, where the caller holds the model.
     """
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     progress("privacy: counting copies and echoes")
@@ -123,7 +130,7 @@ def measure_privacy(
     dcr, share, closest = _closest_records(
         tables, attacked, hashes.copies("synthetic", "real"), asked, generator, max_rows
     )
-    p_values = _p_values(copies, near, echoes, found, inferences, singled, prompts)
+    p_values = _p_values(copies, near, echoes, found, inferences, singled, prompts, white_box)
     privacy = Privacy(
         copies=copies,
         near_copies=near,
@@ -137,13 +144,14 @@ def measure_privacy(
         inferences=inferences,
         singling_out=singled,
         prompt_echo=prompts,
+        white_box=white_box,
         nearest=closest,
         n_members=len(attacked.real),
         n_controls=len(attacked.holdout),
         p_values=p_values,
         leaks=(),
         verdict="",
-        notes=tuple(_notes(tables, alone, attacked)),
+        notes=(*_notes(tables, alone, attacked), *white_box.notes),
     )
     leaks = tuple(leaks_of(privacy))
     return replace(privacy, leaks=leaks, verdict=verdict_of(privacy, leaks))
@@ -195,6 +203,7 @@ def _p_values(
     inferences: Iterable[Inference],
     singled: Iterable[SinglingOut],
     prompts: PromptEcho,
+    white_box: WhiteBox,
 ) -> dict[str, float]:
     """Every check's p, corrected within the check and then over the checks."""
     tests: tuple[Iterable[Copies | Echo | Attack | Inference | SinglingOut], ...] = (
@@ -208,6 +217,8 @@ def _p_values(
     checks = {name: _least(test.p_value for test in group) for name, group in zip(CHECKS, tests, strict=True)}
     if prompts.n_rows:
         checks["prompt echo"] = prompts.p_value
+    if white_box.is_measured:
+        checks["white box"] = white_box.p_value
     return holm(checks)
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harmonic.errors import HarmonicError
 from harmonic.evaluation.fidelity import Fidelity
@@ -23,7 +23,10 @@ from harmonic.evaluation.utility import Utility
 from harmonic.evaluation.validity import Validity
 from harmonic.files import write_json, write_text
 
-FORMAT = 4
+if TYPE_CHECKING:
+    from harmonic.evaluation.lle import Lle
+
+FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Report:
     utility: Utility
     protocols: tuple[ProtocolScore, ...]
     """The papers' own utility figures; none but in the suite "paper"."""
+    lle: Lle | None
+    """What the rows teach a language model; None where it was not asked."""
     privacy: Privacy
     notes: tuple[str, ...]
     """What was cut, left out or odd, in words."""

@@ -12,7 +12,7 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -23,13 +23,17 @@ from harmonic.evaluation.echoes import PromptEcho
 from harmonic.evaluation.figures import Figure, Progress
 from harmonic.evaluation.networks import Network
 from harmonic.evaluation.parts import Bench, Suite
-from harmonic.evaluation.privacy import NO_PROMPTS
+from harmonic.evaluation.privacy import NO_MODEL, NO_PROMPTS
 from harmonic.evaluation.protocols import ProtocolScore, check_xgboost, harmonic_mle, mallm_gan_best_of_four
 from harmonic.evaluation.report import Report, Sizes
 from harmonic.evaluation.roles import assign_roles
 from harmonic.evaluation.truth import NetworkDistance, distance_of_probabilities, measure_network
 from harmonic.evaluation.utility import Extent
+from harmonic.evaluation.whitebox import WhiteBox
 from harmonic.table.schema import Schema
+
+if TYPE_CHECKING:
+    from harmonic.evaluation.lle import Lle
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ def evaluate(
     training: Sequence[Mapping[str, Any]] | None = None,
     loop: Mapping[str, Any] | None = None,
     prompts: PromptEcho | None = None,
+    white_box: WhiteBox | None = None,
+    lle: Lle | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measure validity, fidelity, utility and privacy of synthetic rows.
@@ -84,6 +90,8 @@ def evaluate(
         training: the training log, entries with "step" and "loss" or "eval_loss".
         loop: MALLM-GAN's loop: "graph", the parents of each column, and "steps" (mallm.state.Step).
         prompts: what rows repeat of what their prompts showed (`echoes.prompt_echo`); None where it is not known.
+        white_box: what the model itself gives away (`llm.attack_model`); None where only its rows are at hand.
+        lle: what the rows teach a language model (`lle.measure_lle`); None where nobody asked.
         progress: called with a line before each piece of work; without it the lines go to the log.
 
     Raises:
@@ -111,7 +119,7 @@ def evaluate(
         validity = bench.validity(rejects)
         fidelity = replace(bench.fidelity(), network=law)
         rivals, utility = bench.rivals(), bench.utility()
-        privacy = bench.privacy(rejects, prompts or NO_PROMPTS)
+        privacy = bench.privacy(rejects, prompts or NO_PROMPTS, white_box or NO_MODEL)
         protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
@@ -125,6 +133,7 @@ def evaluate(
         utility=utility,
         privacy=privacy,
         protocols=protocols,
+        lle=lle,
         notes=(
             *roles.warnings,
             *roles.notes,

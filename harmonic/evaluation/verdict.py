@@ -38,6 +38,7 @@ def leaks_of(found: Privacy) -> Iterator[str]:
         "attribute inference": lambda: _inferred(found),
         "singling out": lambda: _singled_out(found),
         "prompt echo": lambda: _prompted(found),
+        "white box": lambda: _asked(found),
     }
     for name, p_value in found.p_values.items():
         if p_value < ALARM:
@@ -95,6 +96,16 @@ def _prompted(found: Privacy) -> str:
     )
 
 
+def _asked(found: Privacy) -> str:
+    white = found.white_box
+    worst = min(white.attacks, key=lambda attack: attack.p_value)
+    return (
+        f"Whoever holds the model tells training rows from holdout rows with AUC {worst.auc.value:.2f} ({worst.name}); "
+        f"a choice in a holdout row costs it {white.leakage.nats.value:.3f} nats more than one in a training row "
+        f"(the base: {white.leakage.base.value:.3f})."
+    )
+
+
 def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     """What was found, or the limits above which nothing was."""
     missing = untested(found)
@@ -109,6 +120,9 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
         limits.append(f"a membership AUC of {headline.auc.high:.2f}")
     if headline.tpr.is_defined:
         limits.append(f"{percent(headline.tpr.high)} of the training rows accused at 1 % false positives")
+    if found.white_box.is_measured:
+        highest = max(attack.auc.high or 0.0 for attack in found.white_box.attacks)
+        limits.append(f"an AUC of {highest:.2f} for whoever holds the model")
     said = f"No leakage found above {_listed(limits)} (95 % limits)."
     said += _belonging(found) + _unseen(found) + _unflagged(found.copies)
     return f"{said}{unrun} Other attacks may find more."

@@ -32,6 +32,8 @@ METRIC_NAMES = {
     "f1_macro": "F1, macro",
     "f1_weighted": "F1, weighted",
     "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "mcc": "MCC",
     "r2": "R²",
     "mae": "mean absolute error",
 }
@@ -96,7 +98,23 @@ def utility_sentence(report: Report) -> str:
         f"Models trained on synthetic rows predict {utility.target!r} of real rows with {score} "
         f"{number(synthetic.scores[utility.headline].value)}; trained on real rows "
         f"{number(real.scores[utility.headline].value)} (difference {signed(utility.gap.value)} "
-        f"{interval(utility.gap)}). {_gain_sentence(utility.gain)}"
+        f"{interval(utility.gap)}). {_gain_sentence(utility.gain)}{_lle_sentence(report)}"
+    )
+
+
+def _lle_sentence(report: Report) -> str:
+    """What a language model has learnt from each kind of rows; nothing where none was asked."""
+    if report.lle is None:
+        return ""
+    scores = {score.source: score.scores for score in report.lle.scores}
+    metric = "auc" if "auc" in scores["real"] else "r2"
+    shown = {
+        source: f"{number(scores[source][metric].value)} {interval(scores[source][metric])}"
+        for source in scores
+    }
+    return (
+        f" A language model that learns from synthetic rows answers with {METRIC_NAMES[metric]} {shown['synthetic']}, "
+        f"from real rows {shown['real']}, from marginals per class {shown['class_conditional']} (LLE)."
     )
 
 

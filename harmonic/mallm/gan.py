@@ -13,12 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmonic.conditional import conditioned
 from harmonic.config import MallmSection, ModelSection, SampleSection
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
-from harmonic.decode.slot import Usage
-from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Earlier, Shown, ShownRows
+from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.files import read_json, write_json, write_text
 from harmonic.mallm.beginnings import begin
@@ -33,7 +31,7 @@ from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_codec
-from harmonic.table.cells import from_rows, to_rows
+from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Row, Schema
@@ -46,7 +44,7 @@ LOOP, GRAPH = "loop.json", "graph.json"
 log = logging.getLogger(__name__)
 
 
-class MallmGan:
+class MallmGan(Synthesizer):
     """Synthetic rows from a local language model that is shown a causal graph and some rows (arXiv 2406.10521).
 
     base: "nano" (the embedded one), a local model folder, or a hub name. mallm: the [mallm] section of a run file;
@@ -133,23 +131,6 @@ class MallmGan:
         calls = self._generator(0, SampleSection()).calls
         return forecast(self._section, calls, len(train), len(others))
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        settings: SampleSection | None = None,
-        given: Mapping[str, Any] | None = None,
-        where: Sequence[str] = (),
-        quotas: Mapping[str, Any] | None = None,
-    ) -> DataFrame:
-        """`n` new rows in the exact columns and dtypes of the training table; one seed gives one table.
-
-        Conditions as in `Harmonic.sample`. Raises HarmonicError for conditions that no row could meet.
-        """
-        settings = conditioned(settings or SampleSection(), n, given, where, quotas)
-        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
-
     def draw(
         self,
         first: int,
@@ -160,10 +141,6 @@ class MallmGan:
         earlier: Earlier | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Drawn:
-        """Rows first ... stop - 1 of the table that `seed` means, whatever else is drawn before or beside them.
-
-        earlier(start, end) gives rows drawn before, for `scarce` examples; None = they are drawn again.
-        """
         settings, best = settings or SampleSection(), self._fitted.best
         if stop <= first:
             return Drawn([])
@@ -174,26 +151,7 @@ class MallmGan:
         )  # fmt: skip
         return Drawn([drawn.rows[number] for number in sorted(drawn.rows)], drawn.rejects, drawn.usage)
 
-    def impute(
-        self,
-        frame: DataFrame,
-        *,
-        seed: int = 0,
-        settings: SampleSection | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> DataFrame:
-        """`frame` with its missing cells drawn given the others, as `Harmonic.impute` does; the graph is not used:
-        what is known need not be what causes the rest."""
-        return self._drawer.impute(frame, seed=seed, settings=settings or SampleSection(), progress=progress)
-
-    def pace(
-        self, usage: Usage, n_rows: int, seconds: float, settings: SampleSection
-    ) -> dict[str, float | None]:
-        """Occupancy, rows and tokens a second, and their share of the physical limit where the device is known."""
-        return self._drawer.pace(usage, n_rows, seconds, settings)
-
     def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
-        """What the mask has cost the drawn rows 0 ... of these settings; None where there are too few to say."""
         generator = self._generator(settings.seed, settings)
         stop = min(len(rows), AUDIT_ROWS) // generator.calls.rows * generator.calls.rows
         if not stop or generator.calls.choice == "scarce":
@@ -204,8 +162,6 @@ class MallmGan:
         return Audit.of(list(scores.values())) if scores else None
 
     def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
-        """Which training rows the prompts of rows 0 ... n_rows - 1 show, and which they might have shown as likely;
-        None where examples are not drawn at random alone."""
         generator = self._generator(settings.seed, settings)
         if not generator.calls.examples or generator.calls.choice == "scarce":
             return None
@@ -227,12 +183,12 @@ class MallmGan:
         grammar = Grammar(codec, self._base.tokenizer)
         names = [column.name for column in schema.modelled]
         target = names.index(schema.target) if schema.target in names else None
-        self._drawer = Drawer(self.loaded_, grammar, schema, ContextLaw(), Shown(self.rows_, None), target)
+        self._drawing = Drawer(self.loaded_, grammar, schema, ContextLaw(), Shown(self.rows_, None), target)
         first = self._generator(self.seed, SampleSection())
         self.law_ = ContextLaw(
             examples=first.calls.examples, fewest=first.calls.examples, rows=first.calls.rows
         )
-        self._drawer = Drawer(self.loaded_, grammar, schema, self.law_, Shown(self.rows_, None), target)
+        self._drawing = Drawer(self.loaded_, grammar, schema, self.law_, Shown(self.rows_, None), target)
         for note in (*notes, *first.notes):
             log.warning(note)
 
@@ -290,6 +246,12 @@ class MallmGan:
         # In whole weights a LoRA adapter merges away and rows come faster; in 4 bits it would cost the memory saved.
         is_merged = adapter is not None and self.quantization is None and (adapter / ADAPTER_CONFIG).is_file()
         return merge(loaded).loaded if is_merged else loaded
+
+    @property
+    def _drawer(self) -> Drawer:
+        if not hasattr(self, "_drawing"):
+            raise HarmonicError("MallmGan has learnt no table yet. Call fit(train, schema) first.")
+        return self._drawing
 
     @property
     def _fitted(self) -> State:

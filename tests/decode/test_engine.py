@@ -346,3 +346,40 @@ def test_a_prefix_is_written_and_not_drawn(
     assert (first[:2], second[:1]) == ([7, 8], [9])
     assert _run(model, program, [Job([1, 2, 7, 8], program, 0, 1)], 1)[0] == [first[2:]]
     assert _run(model, program, [Job([1, 2, *first, 9], program, 1, 1)], 1)[1] == [second[1:]]
+
+
+def test_what_stands_at_a_choice_is_what_the_distribution_says(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    """Mean and deviation of the logarithm over the allowed tokens, longhand; forced tokens are no choices."""
+    model, prompt = tiny_llama(VOCABULARY), [1, 2]
+    row = [4, 5, 10, 11, 6, 20, 30, 31]
+    ((scored,),) = score(model, [Passage(prompt, [row], program, [0])])
+    state, expected = program.start, []
+    for place, token in enumerate(row):
+        tokens, _ = program.edges(state)
+        state, _ = program.step(state, token)
+        if len(tokens) == 1:
+            continue
+        logits = model(input_ids=torch.tensor([[*prompt, *row[:place]]])).logits[0, -1].detach().double()
+        shares = logits[torch.from_numpy(tokens.astype(np.int64))].softmax(0).numpy()
+        own = np.log(shares[int(np.searchsorted(tokens, token))])
+        mean = float((shares * np.log(shares)).sum())
+        spread = float(np.sqrt((shares * (np.log(shares) - mean) ** 2).sum()))
+        expected.append([own, mean, spread, float(own >= np.log(shares).max())])
+    assert len(expected) < len(row)
+    np.testing.assert_allclose(scored.choices, expected, atol=1e-5)
+
+
+def test_rows_behind_one_prompt_are_scored_as_if_each_stood_alone(
+    program: RowProgram, tiny_llama: Callable[..., LlamaForCausalLM]
+) -> None:
+    model = tiny_llama(VOCABULARY)
+    jobs = _jobs(program, 12)
+    rows = [row.ids for _, rows in _engine(model, program, 5).run(jobs) for row in rows]
+    passages = [Passage([1, 2, 3], [row], program, [0]) for row in rows]
+    together = score(model, [*passages, Passage([1], [rows[0]], program, [0])])
+    assert len(rows) > 8
+    for passage, (found,) in zip(passages, together, strict=False):
+        ((alone,),) = score(model, [passage])
+        assert (found.masked, found.full) == pytest.approx((alone.masked, alone.full), abs=1e-4)
