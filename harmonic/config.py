@@ -137,7 +137,7 @@ class PromptSection:
     crossover: Natural = 3000
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
-    lasting_crossover: NonNegative = 100.0
+    lasting_crossover: NonNegative = 400.0
     """Tables of at most so many rows stay crossed to the end, larger ones the less the larger they are (a quarter of
     the rows of one twice as large); 0 = none, as where crossover = 0. So few rows cannot be learnt by heart."""
     distance: Literal["rank", "published"] = "rank"

@@ -57,14 +57,14 @@ def taught(
         tables,
         parts.test,
         schema,
-        lambda adapter: _load(config, adapter),
+        lambda adapter: load_base(config, adapter),
         settings=config.lle,
         seed=settings.seed,
         progress=log.info,
     )
 
 
-def _load(config: Config, adapter: Path | None) -> LoadedModel:
+def load_base(config: Config, adapter: Path | None) -> LoadedModel:
     """The run's base to be trained; with a folder, under the adapter there."""
     model = config.model
     loaded = load_model(

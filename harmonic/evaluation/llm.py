@@ -89,6 +89,13 @@ def attack_model(
     return measure_white_box(own[0], own[1], reordered=(other[0], other[1]), notes=groups.notes)
 
 
+def scored_fresh(fitted: Scorer, frame: pd.DataFrame, *, seed: int = 0) -> Scored:
+    """Rows that nothing was trained on, as members and controls are scored, those that the schema refuses left out."""
+    rows = to_rows(frame, fitted.schema_)
+    asked = frame[[is_told(fitted.codec_, row) for row in rows]]
+    return Scored(fitted.scores(asked, seed=seed), fitted.untaught().scores(asked, seed=seed))
+
+
 def _scored(scorer: Scorer, groups: _Groups, seed: int) -> tuple[list[list[RowScore]], list[list[RowScore]]]:
     """Members and controls in the orders of training, and in others."""
     own: list[list[RowScore]] = []

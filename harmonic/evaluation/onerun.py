@@ -50,7 +50,8 @@ class EpsilonBound:
     """The largest bound of several attacks, each at its share of the error."""
 
     bound: float
-    """No mechanism below this epsilon (delta = 0) explains the guesses: lower end of a 95 % interval, all attacks together."""
+    """No mechanism below this epsilon (delta = 0) explains the guesses: the lower end of a 95 % interval, all attacks
+    together."""
     attack: str
     """Whose bound it is."""
     audits: tuple[CoinAudit, ...]

@@ -25,8 +25,9 @@ from harmonic.table.schema import Row, Schema
 
 SPLIT_STREAM = 102
 """Name of the random stream that splits are drawn from."""
-VAL_FROM_ROWS = 300
-"""Below this many rows a validation part costs more than it tells."""
+VAL_FROM_ROWS = 1000
+"""Below this many rows a validation part costs more than it tells: the likelihood of some dozen rows is best long before
+what a class means is learnt (adult, 400 rows: AUC .69 with it, .83 without)."""
 VAL_SHARE = 0.1
 _ROLES = ("train", "val", "test")
 
@@ -73,7 +74,7 @@ def split_roles(
 ) -> Parts:
     """Parts of the table: shares `test` and `val` of its rows, the rest is train.
 
-    `val=None` means a tenth from 300 rows on and none below. Classes are stratified; a class with one member
+    `val=None` means a tenth from 1,000 rows on and none below. Classes are stratified; a class with one member
     goes to train. A table of one row is all train. Raises HarmonicError for shares that leave no training row.
     """
     check_frame(frame)

@@ -22,7 +22,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rivals import PUBLISHED, TABLES, read_split
-from harmonic import journey, read_table, split_table
+from harmonic import Harmonic, MallmGan, journey, read_table, split_table
 from harmonic.config import Config, config_from_dict
 from harmonic.evaluation.yardstick import Yardstick, measure_yardstick
 from harmonic.settings import apply_overrides
@@ -79,11 +79,11 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
         for seed in range(arguments.seeds):
             place = Path(arguments.out) / "fewrows" / f"{name}-s{seed}.json"
             if not _stands(place, arguments.set):
-                figures = _measured(_split(arguments.data_dir, name, seed), arguments.set, seed)
+                figures = _measured(split_of(arguments.data_dir, name, seed), arguments.set, seed)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(json.dumps({"set": arguments.set, **figures}, indent=2) + "\n")
             found.append(json.loads(place.read_text()))
-        yield {"table": name, "seeds": len(found), **_means(found), **_asked(name)}
+        yield {"table": name, "seeds": len(found), **means_of(found), **_asked(name)}
 
 
 def _stands(place: Path, overrides: Sequence[str]) -> bool:
@@ -91,7 +91,7 @@ def _stands(place: Path, overrides: Sequence[str]) -> bool:
     return place.exists() and json.loads(place.read_text())["set"] == list(overrides)
 
 
-def _split(data_dir: Path, name: str, seed: int) -> Split:
+def split_of(data_dir: Path, name: str, seed: int) -> Split:
     """The published split of a table of rivals; of a tuning table, another split for each seed."""
     if name in TABLES:
         return Split(*read_split(data_dir, name))
@@ -116,37 +116,42 @@ def _measured(split: Split, overrides: Sequence[str], seed: int) -> dict[str, fl
     """Fits, draws, judges."""
     started = time.monotonic()
     made, fitted = _draw(
-        split.train, str(split.schema.target), _config([*overrides, f"run.seed={seed}"]), seed
+        split.train, str(split.schema.target), config_of([*overrides, f"run.seed={seed}"]), seed
     )
     seconds = time.monotonic() - started
     with threadpool_limits(1):
-        found = _yardstick(split, made, seed)
+        found = yardstick_of(split, made, seed)
     return {**asdict(found), "fit_seconds": fitted, "seconds": seconds}
 
 
-def _config(overrides: Sequence[str]) -> Config:
+def config_of(overrides: Sequence[str]) -> Config:
     return config_from_dict(apply_overrides({"table": {"source": "of its own"}}, overrides))
 
 
 def _draw(train: pd.DataFrame, target: str, config: Config, seed: int) -> tuple[pd.DataFrame, float]:
-    """As many rows as trained, and the seconds of fitting. The schema is read as any user's would be."""
-    started = time.monotonic()
+    """As many rows as trained, and the seconds of fitting."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        model = fitted(train, target, config, seed, Path(folder))
+        seconds = time.monotonic() - started
+        return model.sample(len(train), seed=seed, settings=config.sample), seconds
+
+
+def fitted(train: pd.DataFrame, target: str, config: Config, seed: int, folder: Path) -> Harmonic | MallmGan:
+    """The synthesizer of these settings on all of `train`. The schema is read as any user's would be."""
     schema = infer_schema(train, target=target)
     parts = split_roles(train, schema, seed=seed, test=0.0, val=config.split.val)
     model = journey.build_synthesizer(config)
-    with tempfile.TemporaryDirectory() as folder:
-        model.fit(parts.train, schema, val=parts.val if len(parts.val) else None, out=Path(folder))
-        fitted = time.monotonic() - started
-        return model.sample(len(train), seed=seed, settings=config.sample), fitted
+    return model.fit(parts.train, schema, val=parts.val if len(parts.val) else None, out=folder)
 
 
-def _yardstick(split: Split, made: pd.DataFrame, seed: int) -> Yardstick:
+def yardstick_of(split: Split, made: pd.DataFrame, seed: int) -> Yardstick:
     return measure_yardstick(
         real=split.train, synthetic=made, holdout=split.test, schema=split.schema, seed=seed
     )
 
 
-def _means(found: Sequence[dict[str, float]]) -> dict[str, object]:
+def means_of(found: Sequence[dict[str, float]]) -> dict[str, object]:
     names = [name for name, value in found[0].items() if isinstance(value, (int, float))]
     return {name: float(np.mean([figures[name] for figures in found])) for name in names}
 

@@ -57,9 +57,9 @@ def test_classes_keep_their_shares() -> None:
     assert parts.counts == {"train": 700, "val": 100, "test": 200}
 
 
-def test_validation_begins_at_three_hundred_rows() -> None:
-    assert _split(_table(299)).counts["val"] == 0 and "fewer than 300" in _split(_table(299)).notes[0]
-    assert _split(_table(300)).counts["val"] == 30
+def test_validation_begins_at_a_thousand_rows() -> None:
+    assert _split(_table(999)).counts["val"] == 0 and "fewer than 1000" in _split(_table(999)).notes[0]
+    assert _split(_table(1000)).counts["val"] == 100
 
 
 def test_rows_of_an_earlier_part_are_removed_and_counted() -> None:
