@@ -118,7 +118,9 @@ class PromptSection:
     """
 
     codec: Literal["compact", "json", "paper"] = "compact"
-    order: Literal["fixed", "target_first", "shuffled", "target_then_shuffled"] = "target_first"
+    order: Literal[
+        "fixed", "target_first", "target_last", "target_either", "shuffled", "target_then_shuffled"
+    ] = "target_last"
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
     examples: Natural = 0
     """At most this many rows are shown (k)."""
@@ -137,7 +139,7 @@ class PromptSection:
     crossover: Natural = 3000
     """In training, over so many visits of rows, cells of a row come less and less often from other rows of its class;
     0 = never."""
-    lasting_crossover: NonNegative = 400.0
+    lasting_crossover: NonNegative = 250.0
     """Tables of at most so many rows stay crossed to the end, larger ones the less the larger they are (a quarter of
     the rows of one twice as large); 0 = none, as where crossover = 0. So few rows cannot be learnt by heart."""
     distance: Literal["rank", "published"] = "rank"

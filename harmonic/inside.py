@@ -57,15 +57,15 @@ def taught(
         tables,
         parts.test,
         schema,
-        lambda adapter: load_base(config, adapter),
+        lambda adapter: load_base(config, adapter, trainable=adapter is None),
         settings=config.lle,
         seed=settings.seed,
         progress=log.info,
     )
 
 
-def load_base(config: Config, adapter: Path | None) -> LoadedModel:
-    """The run's base to be trained; with a folder, under the adapter there."""
+def load_base(config: Config, adapter: Path | None = None, *, trainable: bool = False) -> LoadedModel:
+    """The run's base as it is, or to be trained, or under the adapter of a folder."""
     model = config.model
     loaded = load_model(
         model.base,
@@ -74,7 +74,7 @@ def load_base(config: Config, adapter: Path | None) -> LoadedModel:
         quantization=config.quantization,
         dtype=model.dtype,
         device=model.device,
-        trainable=adapter is None,
+        trainable=trainable,
     )
     # As in sampling: in whole weights the adapter merges away.
     is_merged = adapter is not None and config.quantization is None

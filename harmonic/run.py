@@ -33,7 +33,7 @@ from harmonic.errors import HarmonicError
 
 LAYOUT = (
     "config.json environment.json schema.json split.json adapter model trainer loop.json graph.json samples log.jsonl "
-    "report.json report.html audit.json DONE"
+    "report.json report.html audit.json contamination.json DONE"
 ).split()
 """Everything that may stand in a run folder."""
 _LOCK = ".lock"

@@ -2,6 +2,7 @@
 
 python scripts/evaluate.py checkpoints/harmonic/adult/s0
 python scripts/evaluate.py checkpoints/harmonic/adult/s0 --suite full --resplits 10
+python scripts/evaluate.py checkpoints/harmonic/adult/s0 --contamination
 python scripts/evaluate.py --real train.csv --synthetic new.csv --holdout test.csv --target outcome --out reports/new
 """
 
@@ -26,6 +27,11 @@ def work() -> None:
         "--seed", type=int, default=0, help="of the sample in a run folder; else of the report"
     )
     parser.add_argument("--resplits", type=int, help="whole runs on so many splits, this run's among them")
+    parser.add_argument(
+        "--contamination",
+        action="store_true",
+        help="whether the run's base knew the table before any training",
+    )
     for name in ("real", "synthetic", "holdout", "reference"):
         parser.add_argument(f"--{name}", help=f"a CSV or Parquet file of {name} rows")
     parser.add_argument("--target", help="the column to predict")
@@ -37,6 +43,8 @@ def work() -> None:
     arguments = parser.parse_args()
     if arguments.config is not None:
         _check_no_files(arguments)
+        if arguments.contamination:
+            return _report_on_base(arguments)
         return (_report_on_resplits if arguments.resplits is not None else _report_on_run)(arguments)
     if not (arguments.real and arguments.synthetic and arguments.holdout):
         raise HarmonicError(
@@ -44,6 +52,8 @@ def work() -> None:
         )
     if arguments.resplits is not None:
         raise HarmonicError("--resplits: makes whole runs, and files cannot be made anew. Give a run folder.")
+    if arguments.contamination:
+        raise HarmonicError("--contamination: asks a run's base, and files have none. Give a run folder.")
     _report_on_files(arguments)
 
 
@@ -63,6 +73,15 @@ def _report_on_run(arguments: Namespace) -> None:
     with cli.open_run(arguments.config, None) as run:
         report = journey.report(run, config, _settings(arguments, config), arguments.seed)
         cli.say(f"{report.summary()}\nReport: {run.path('report.html')}")
+
+
+def _report_on_base(arguments: Namespace) -> None:
+    config = cli.trained(arguments.config)
+    from harmonic import journey
+
+    with cli.open_run(arguments.config, None) as run:
+        cli.say(journey.contamination(run, config).verdict)
+        cli.say(f"Figures: {run.path('contamination.json')}")
 
 
 def _report_on_resplits(arguments: Namespace) -> None:

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from harmonic.table.schema import Row
 
 Purpose = Literal["train", "val", "sample"]
-Order = Literal["fixed", "target_first", "shuffled", "target_then_shuffled"]
+Order = Literal["fixed", "target_first", "target_last", "target_either", "shuffled", "target_then_shuffled"]
 """In which order columns are written. `fixed`: as in the schema. `target_first`: the target before what may depend on
-it, the others as in the schema. `shuffled`: in many random orders, so that no row is learnt by heart in one of them;
+it, the others as in the schema; `target_last`: after all others, which predict it best; `target_either`: one or the
+other, by turns. `shuffled`: in many random orders, so that no row is learnt by heart in one of them;
 `target_then_shuffled`: the same behind the target."""
 _STREAMS: dict[Purpose, int] = {"train": 11, "val": 12, "sample": 13}
 TURN = 16
@@ -216,14 +217,23 @@ def column_order(
     if order in ("shuffled", "target_then_shuffled"):
         turn = index % N_ORDERS if purpose == "sample" else index // TURN
         columns = np.random.default_rng([seed, _STREAMS[purpose], 3, turn]).permutation(columns)
-    if order in ("target_first", "target_then_shuffled") and target is not None:
-        columns = np.concatenate([[target], columns[columns != target]])
+    if order == "fixed" or order == "shuffled" or target is None:
+        return tuple(columns.tolist())
+    others, is_last = columns[columns != target], order == "target_last"
+    if order == "target_either":
+        turn = index % N_ORDERS if purpose == "sample" else index // TURN
+        is_last = turn % 2 == 1
+    columns = np.concatenate([others, [target]] if is_last else [[target], others])
     return tuple(columns.tolist())
 
 
 def last_columns(order: Order, n_columns: int, target: int | None) -> list[int]:
     """The columns that may be the last of a row."""
-    if order in ("fixed", "target_first"):
-        return [*column_order(order, n_columns, target, seed=0, purpose="train", index=0)][-1:]
+    if order in ("fixed", "target_first", "target_last", "target_either"):
+        turns = (0, TURN) if order == "target_either" else (0,)
+        found = (
+            column_order(order, n_columns, target, seed=0, purpose="train", index=turn) for turn in turns
+        )
+        return sorted({columns[-1] for columns in found if columns})
     is_first = order == "target_then_shuffled" and n_columns > 1
     return [column for column in range(n_columns) if not (is_first and column == target)]

@@ -78,7 +78,7 @@ def _on_table(split: Split, config: Config, seed: int) -> dict[str, float | None
         {"synthetic": made, "real": split.train, "by class": by_class},
         split.test,
         model.schema_,
-        lambda adapter: load_base(config, adapter),
+        lambda adapter: load_base(config, adapter, trainable=adapter is None),
         settings=config.lle or LleSection(),
         seed=seed,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -15,14 +16,18 @@ import pandas as pd
 import pytest
 
 from harmonic.baselines import ClassConditionalMarginals
+from harmonic.decode.score import RowScore
 from harmonic.evaluation import Report, evaluate
 from harmonic.evaluation.alltargets import AllTargets, TargetScore
 from harmonic.evaluation.echoes import PromptEcho, ShownEcho
 from harmonic.evaluation.figures import Figure, undefined
+from harmonic.evaluation.lle import Lle, LleScore
 from harmonic.evaluation.page import render_resplits
 from harmonic.evaluation.protocols import ProtocolScore, SourceScore
 from harmonic.evaluation.resplits import summarize_resplits
 from harmonic.evaluation.truth import NetworkDistance
+from harmonic.evaluation.verdict import leaks_of, verdict_of
+from harmonic.evaluation.whitebox import Scored, WhiteBox, measure_white_box
 from harmonic.evaluation.worth import Augmentation, CurvePoint, SampleSize
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
@@ -219,3 +224,57 @@ def _scroll_width(text: str, width: int, folder: Path) -> int:
     found = re.search(r"<title>width=(\d+)</title>", done.stdout)
     assert found, done.stderr[-2000:]
     return int(found[1])
+
+
+def _asked(shift: float) -> WhiteBox:
+    """Attacks on a model that finds members likelier by `shift` nats a choice."""
+    rng = np.random.default_rng(7)
+
+    def drawn(more: float) -> Scored:
+        logs = -rng.exponential(1.0, size=(120, 6)) - 0.5
+        rest = np.stack(
+            [np.full_like(logs, -1.0), np.full_like(logs, 0.8), (logs > -0.8).astype(float)], axis=2
+        )
+        rows = np.concatenate([(logs + more)[:, :, None], rest], axis=2)
+        base = np.concatenate([logs[:, :, None], rest], axis=2)
+        fitted = [RowScore(float(row[:, 0].sum()), 6, row) for row in rows]
+        return Scored(fitted, [RowScore(float(row[:, 0].sum()), 6, row) for row in base])
+
+    members, controls = drawn(shift), drawn(0.0)
+    return measure_white_box(members, controls, reordered=(members, controls), notes=["Prompts show 9 rows."])
+
+
+def test_what_the_model_gives_away_decides_the_verdict(report: Report) -> None:
+    known = report.privacy
+    caught = _asked(0.4)
+    assert caught.p_value < 1e-6
+    leaking = replace(known, white_box=caught, p_values={**known.p_values, "white box": caught.p_value})
+    (said,) = [leak for leak in leaks_of(leaking) if "holds the model" in leak]
+    assert "with AUC 1.00 (reference)" in said
+    page = replace(report, privacy=leaking).to_html()
+    assert "With the model in hand" in page
+    assert all(name in page for name in ("error zone", "Min-K%++", "Data leakage test (DLT)"))
+    assert "model in hand, AUC" in replace(report, privacy=leaking).summary()
+    clean = replace(known, leaks=(), white_box=_asked(0.0))
+    assert "for whoever holds the model" in verdict_of(clean, ())
+    assert "With the model in hand" not in report.to_html()
+
+
+def test_what_rows_teach_a_language_model_stands_beside_real_rows(report: Report) -> None:
+    def scored(source: str, auc: float) -> LleScore:
+        return LleScore(
+            source, 120, {"auc": Figure(auc, auc - 0.1, auc + 0.05), "mcc": undefined("no reason")}
+        )
+
+    asked = Lle(
+        "outcome",
+        80,
+        (scored("synthetic", 0.7), scored("real", 0.8), scored("class_conditional", 0.6)),
+        ("N.",),
+    )
+    shown = replace(report, lle=asked)
+    assert "answers with AUC 0.70 [0.60, 0.75], from real rows 0.80 [0.70, 0.85]" in html.unescape(
+        shown.to_html()
+    )
+    assert "What the rows teach a language model" in shown.to_html()
+    assert json.loads(json.dumps(shown.to_json()))["lle"]["scores"][1]["source"] == "real"

@@ -183,3 +183,20 @@ def test_what_was_left_out_was_as_likely_as_what_was_shown(kind: str) -> None:
             left.update(others[:fewest])
     for row in shown:
         assert abs(shown[row] - left[row]) < 5 * (shown[row] + left[row]) ** 0.5
+
+
+@given(st.integers(1, 8), st.data())
+def test_a_target_stands_where_the_order_says(n_columns: int, data: st.DataObject) -> None:
+    target = data.draw(st.integers(0, n_columns - 1))
+    others = tuple(column for column in range(n_columns) if column != target)
+
+    def drawn(order: str, index: int) -> tuple[int, ...]:
+        return column_order(order, n_columns, target, seed=5, purpose="train", index=index)  # type: ignore[arg-type]
+
+    assert drawn("target_first", 3) == (target, *others)
+    assert drawn("target_last", 3) == (*others, target)
+    assert {drawn("target_either", turn * TURN) for turn in range(4)} == {(target, *others), (*others, target)}
+    assert drawn("target_either", 1) == drawn("target_either", 0), "a batch shares its header"
+    for order in ("target_first", "target_last", "target_either"):
+        ends = {drawn(order, turn * TURN)[-1] for turn in range(4)}
+        assert ends == set(last_columns(order, n_columns, target))  # type: ignore[arg-type]
