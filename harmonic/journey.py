@@ -16,14 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from harmonic import files
 from harmonic.building import build_harmonic, build_mallm, build_synthesizer, policy_of
 from harmonic.config import Config, EvaluateSection, SampleSection
 from harmonic.drawing import Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
+from harmonic.evaluation.contamination import Contamination, check_contamination
 from harmonic.exposure import read_echo, write_shown
-from harmonic.inside import attacked, taught
+from harmonic.inside import attacked, load_base, taught
 from harmonic.mallm.gan import GRAPH, LOOP, MallmGan
 from harmonic.pieces import Joined, Pieces, plain
 from harmonic.progress import Progress
@@ -31,7 +34,7 @@ from harmonic.run import Run
 from harmonic.synthesizer import Harmonic
 from harmonic.table.infer import observe
 from harmonic.table.schema import Row, Schema
-from harmonic.table.sources import load_table, read_further, read_table, to_csv_text
+from harmonic.table.sources import load_table, read_as_written, read_further, read_table, to_csv_text
 from harmonic.table.splits import VAL_FROM_ROWS, Parts, split_roles, with_fewer, with_test
 
 log = logging.getLogger(__name__)
@@ -203,16 +206,41 @@ def report(run: Run, config: Config, settings: EvaluateSection, sample_seed: int
     return result
 
 
+def contamination(run: Run, config: Config) -> Contamination:
+    """Whether the run's base knew its table by heart before it was trained; writes contamination.json."""
+    frame, schema = _read_table(config)
+    table = config.table
+    texts = read_as_written(
+        table.source,
+        separator=table.separator,
+        encoding=table.encoding,
+        header=table.header,
+        names=table.names,
+    )
+    found = check_contamination(
+        load_base(config),
+        frame if texts is None else texts,
+        observe(schema, frame, policy_of(config)),
+        seed=config.run.seed,
+        progress=log.info,
+    )
+    run.write_json("contamination.json", found.to_json())
+    return found
+
+
+def _read_table(config: Config) -> tuple[pd.DataFrame, Schema]:
+    """The table as [table] describes it, in the order of its source."""
+    described = asdict(config.table)
+    overrides, _ = described.pop("columns"), described.pop("holdout")
+    return read_table(described.pop("source"), overrides=overrides, policy=policy_of(config), **described)
+
+
 def _read_parts(config: Config) -> tuple[Schema, Parts]:
-    """The table as [table] describes it, split as [split] says; a file of its own can be the holdout."""
-    table, val, train_rows = config.table, config.split.val, config.split.train_rows
+    """The table split as [split] says; a file of its own can be the holdout."""
+    holdout, val, train_rows = config.table.holdout, config.split.val, config.split.train_rows
     if val is None and (config.run.method == "mallm" or (train_rows or VAL_FROM_ROWS) < VAL_FROM_ROWS):
         val = 0.0  # nothing is trained, or too few rows train for some to say when to stop
-    described = asdict(table)
-    overrides, holdout = described.pop("columns"), described.pop("holdout")
-    frame, schema = read_table(
-        described.pop("source"), overrides=overrides, policy=policy_of(config), **described
-    )
+    frame, schema = _read_table(config)
     test = config.split.test if holdout is None else 0.0
     parts = split_roles(frame, schema, seed=config.run.seed, test=test, val=val)
     if holdout is not None:

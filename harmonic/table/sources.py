@@ -80,6 +80,24 @@ def read_table(
     return _typed(texts, target=target, title=title, overrides=overrides, missing=missing, policy=policy)
 
 
+def read_as_written(
+    source: str | Path,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    names: Sequence[Hashable] | None = None,
+) -> pd.DataFrame | None:
+    """The cells of a CSV as the file writes them, "" where one is empty; None for a source of another form."""
+    path = Path(source)
+    if str(source).startswith("sklearn:") or path.suffix == ".toml" or _is_parquet(path):
+        return None
+    texts = delimited.read_texts(
+        read_bytes(path), path.name, separator=separator, encoding=encoding, header=header, names=names
+    )
+    return texts.frame.fillna("")
+
+
 def _typed(
     texts: delimited.Texts, *, missing: Sequence[str] | None, **given: Any
 ) -> tuple[pd.DataFrame, Schema]:

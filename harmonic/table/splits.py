@@ -26,8 +26,8 @@ from harmonic.table.schema import Row, Schema
 SPLIT_STREAM = 102
 """Name of the random stream that splits are drawn from."""
 VAL_FROM_ROWS = 1000
-"""Below this many rows a validation part costs more than it tells: the likelihood of some dozen rows is best long before
-what a class means is learnt (adult, 400 rows: AUC .69 with it, .83 without)."""
+"""Below this many rows a validation part costs more than it tells: the likelihood of some dozen rows is best long
+before what a class means is learnt (adult, 400 rows: AUC .69 with it, .83 without)."""
 VAL_SHARE = 0.1
 _ROLES = ("train", "val", "test")
 
