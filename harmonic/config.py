@@ -118,9 +118,12 @@ class PromptSection:
     """
 
     codec: Literal["compact", "json", "paper"] = "compact"
-    order: Literal[
-        "fixed", "target_first", "target_last", "target_either", "shuffled", "target_then_shuffled"
-    ] = "target_last"
+    order: (
+        Literal["fixed", "target_first", "target_last", "target_either", "shuffled", "target_then_shuffled"]
+        | None
+    ) = None
+    """None = the target first where all rows stay crossed (lasting_crossover), since what it means for each column is
+    then all they hold; else last, where the others predict it."""
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
     examples: Natural = 0
     """At most this many rows are shown (k)."""

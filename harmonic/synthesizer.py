@@ -22,6 +22,7 @@ from harmonic.decode.score import Audit, RowScore
 from harmonic.defaults import DEFAULT_LORA, default_budget, method_of, train_settings
 from harmonic.drawing import Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
+from harmonic.files import read_json, write_json
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PROMPT = "prompt.json"
+"""What an adapter's folder says about the prompts it learnt, where the settings leave it open."""
 VAL_CONTEXTS = 40
 """Validation reads at most this many contexts: it is done twenty times, and its error is small by then."""
 
@@ -111,6 +114,7 @@ class Harmonic(Synthesizer):
             seed=self.seed,
             resume=resume,
         )
+        write_json(Path(self.result_.adapter) / PROMPT, {"order": self.order_})
         self.loaded_ = self._load_fitted(Path(self.result_.adapter))
         return self
 
@@ -134,6 +138,7 @@ class Harmonic(Synthesizer):
         """
         self.schema_ = schema
         self._take(train)
+        self.order_ = self._learnt_order(Path(adapter), len(self.rows_))
         self.loaded_ = self._load_fitted(Path(adapter))
         self._build(self.loaded_)
         return self
@@ -202,6 +207,25 @@ class Harmonic(Synthesizer):
         policy = self.policy or Policy()
         self.schema_ = observe(schema or infer_schema(train, policy=policy), train, policy)
         self._take(train)
+        self.order_ = self._order_of(len(train))
+
+    def _order_of(self, n_rows: int) -> Order:
+        """[prompt] order, or what it means for so many training rows."""
+        section = self._prompt_section()
+        is_crossed = section.crossover > 0 and n_rows <= section.lasting_crossover
+        return section.order or ("target_first" if is_crossed else "target_last")
+
+    def _learnt_order(self, adapter: Path, n_rows: int) -> Order:
+        """The order in which an adapter learnt columns: as [prompt] says, as it says itself, or by its rows."""
+        order = self._prompt_section().order
+        if order is None and (adapter / PROMPT).is_file():
+            order = read_json(adapter / PROMPT)["order"]
+        if order is None and not n_rows:
+            raise HarmonicError(
+                f"Adapter {str(adapter)!r}: has no {PROMPT}, which says in which order columns were learnt. Set "
+                "[prompt] order, or give the training table."
+            )
+        return order or self._order_of(n_rows)
 
     def _take(self, train: DataFrame | None) -> None:
         section = self._prompt_section()
@@ -239,7 +263,7 @@ class Harmonic(Synthesizer):
             0 if section.contexts == "synthetic" else section.fewest,
             rows,
             section.pool,
-            section.order,
+            self.order_,
             section.related,
         )
         if not self.rows_:

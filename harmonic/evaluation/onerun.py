@@ -64,7 +64,7 @@ def bound_epsilon(scores: Mapping[str, NDArray[np.float64]], is_in: NDArray[np.b
     """
     error = ERROR / len(scores)
     audits = tuple(_audit(name, values, is_in, error) for name, values in scores.items())
-    best = max(audits, key=lambda audit: audit.epsilon.low or 0.0)
+    best = max(audits, key=lambda audit: (audit.epsilon.low or 0.0, audit.right.value or 0.0))
     return EpsilonBound(best.epsilon.low or 0.0, best.attack, audits)
 
 

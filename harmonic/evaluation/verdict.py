@@ -26,7 +26,7 @@ NO_PAIR = f"it needs {LEAST_CELLS} rows a side and two columns that tell rows ap
 
 
 def leaks_of(found: Privacy) -> Iterator[str]:
-    """A sentence for every check below the alarm level."""
+    """A sentence for every check of the rows below the alarm level; the model has one of its own (`_model`)."""
     sentences = {
         "copies": lambda: _copied(found.copies, "equal a training row in every cell"),
         "near copies": lambda: _copied(
@@ -38,10 +38,9 @@ def leaks_of(found: Privacy) -> Iterator[str]:
         "attribute inference": lambda: _inferred(found),
         "singling out": lambda: _singled_out(found),
         "prompt echo": lambda: _prompted(found),
-        "white box": lambda: _asked(found),
     }
     for name, p_value in found.p_values.items():
-        if p_value < ALARM:
+        if p_value < ALARM and name in sentences:
             yield sentences[name]()
 
 
@@ -96,12 +95,21 @@ def _prompted(found: Privacy) -> str:
     )
 
 
-def _asked(found: Privacy) -> str:
+def _model(found: Privacy) -> str:
+    """What the model itself gives away: a matter of its own, for rows can be shared and models kept."""
     white = found.white_box
+    if not white.is_measured:
+        return ""
+    highest = max(attack.auc.high or 0.0 for attack in white.attacks)
+    if found.p_values["white box"] >= ALARM:
+        return (
+            f" Of the model itself, too, no leakage was found above an AUC of {highest:.2f} for whoever holds it and "
+            f"{white.leakage.nats.high:.3f} nats a choice."
+        )
     worst = min(white.attacks, key=lambda attack: attack.p_value)
     return (
-        f"Whoever holds the model tells training rows from holdout rows with AUC {worst.auc.value:.2f} ({worst.name}); "
-        f"a choice in a holdout row costs it {white.leakage.nats.value:.3f} nats more than one in a training row "
+        f" Keep the model to yourself: whoever holds it tells training rows from holdout rows with AUC "
+        f"{worst.auc.value:.2f} ({worst.name}); a choice in a holdout row costs it {white.leakage.nats.value:.3f} nats more than one in a training row "
         f"(the base: {white.leakage.base.value:.3f})."
     )
 
@@ -111,7 +119,7 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     missing = untested(found)
     unrun = f" {_unrun(missing)}" if missing else ""
     if leaks:
-        return f"Leakage found. {' '.join(leaks)}{unrun}"
+        return f"Leakage found. {' '.join(leaks)}{_model(found)}{unrun}"
     if len(found.p_values) - len(missing) < FEWEST:
         return f"Too few rows to say whether training rows leak.{_unflagged(found.copies)}{unrun}"
     limits = [f"{percent(found.copies.synthetic.high)} copied rows"]
@@ -120,11 +128,8 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
         limits.append(f"a membership AUC of {headline.auc.high:.2f}")
     if headline.tpr.is_defined:
         limits.append(f"{percent(headline.tpr.high)} of the training rows accused at 1 % false positives")
-    if found.white_box.is_measured:
-        highest = max(attack.auc.high or 0.0 for attack in found.white_box.attacks)
-        limits.append(f"an AUC of {highest:.2f} for whoever holds the model")
     said = f"No leakage found above {_listed(limits)} (95 % limits)."
-    said += _belonging(found) + _unseen(found) + _unflagged(found.copies)
+    said += _belonging(found) + _unseen(found) + _unflagged(found.copies) + _model(found)
     return f"{said}{unrun} Other attacks may find more."
 
 

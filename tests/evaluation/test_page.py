@@ -249,14 +249,17 @@ def test_what_the_model_gives_away_decides_the_verdict(report: Report) -> None:
     caught = _asked(0.4)
     assert caught.p_value < 1e-6
     leaking = replace(known, white_box=caught, p_values={**known.p_values, "white box": caught.p_value})
-    (said,) = [leak for leak in leaks_of(leaking) if "holds the model" in leak]
+    assert list(leaks_of(leaking)) == list(known.leaks), "rows can be shared where the model is kept"
+    said = verdict_of(leaking, known.leaks)
+    assert "Keep the model to yourself: whoever holds it tells" in said
     assert "with AUC 1.00 (reference)" in said
     page = replace(report, privacy=leaking).to_html()
     assert "With the model in hand" in page
     assert all(name in page for name in ("error zone", "Min-K%++", "Data leakage test (DLT)"))
     assert "model in hand, AUC" in replace(report, privacy=leaking).summary()
-    clean = replace(known, leaks=(), white_box=_asked(0.0))
-    assert "for whoever holds the model" in verdict_of(clean, ())
+    innocent = _asked(0.0)
+    clean = replace(known, white_box=innocent, p_values={**known.p_values, "white box": innocent.p_value})
+    assert "Of the model itself, too, no leakage was found above" in verdict_of(clean, ())
     assert "With the model in hand" not in report.to_html()
 
 

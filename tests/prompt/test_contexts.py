@@ -195,7 +195,10 @@ def test_a_target_stands_where_the_order_says(n_columns: int, data: st.DataObjec
 
     assert drawn("target_first", 3) == (target, *others)
     assert drawn("target_last", 3) == (*others, target)
-    assert {drawn("target_either", turn * TURN) for turn in range(4)} == {(target, *others), (*others, target)}
+    assert {drawn("target_either", turn * TURN) for turn in range(4)} == {
+        (target, *others),
+        (*others, target),
+    }
     assert drawn("target_either", 1) == drawn("target_either", 0), "a batch shares its header"
     for order in ("target_first", "target_last", "target_either"):
         ends = {drawn(order, turn * TURN)[-1] for turn in range(4)}
