@@ -108,9 +108,9 @@ def _model(found: Privacy) -> str:
         )
     worst = min(white.attacks, key=lambda attack: attack.p_value)
     return (
-        f" Keep the model to yourself: whoever holds it tells training rows from holdout rows with AUC "
-        f"{worst.auc.value:.2f} ({worst.name}); a choice in a holdout row costs it {white.leakage.nats.value:.3f} nats more than one in a training row "
-        f"(the base: {white.leakage.base.value:.3f})."
+        " Keep the model to yourself: whoever holds it tells training rows from holdout rows with AUC "
+        f"{worst.auc.value:.2f} ({worst.name}); a choice in a holdout row costs it {white.leakage.nats.value:.3f} nats "
+        f"more than one in a training row (the base: {white.leakage.base.value:.3f})."
     )
 
 
