@@ -64,6 +64,7 @@ def base(table: pd.DataFrame, schema: Schema) -> Callable[..., Harmonic]:
         made = Harmonic(prompt=PromptSection(**{**shown, **prompt}))
         made.schema_, made.loaded_ = schema, loaded
         made._take(table)
+        made.order_ = made._order_of(len(table))
         made._build(loaded)
         return made
 
