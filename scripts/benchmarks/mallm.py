@@ -3,13 +3,15 @@
 Tables are the released splits of MALLM-GAN (N training rows and 200 test rows; "clean" = without the test rows that
 stand in train) and tables drawn from the network asia, whose law is known. For each table and seed the loop runs with
 the settings of `--set`, as many rows as trained are drawn and laid to the yardstick of `rivals`, nothing filtered; then
-rows of the graph that the loop began with, under the same seed, for what the loop has gained. A table and seed stand in
-a file of their own and are read from there. --rows: rows of asia whose distance to the law is measured.
+rows of the graph that the loop began with, under the same seed, for what the loop has gained. "adult_100+adapter" is
+the same with the model that HARMONIC fine-tuned on the same rows. A table and seed stand in a file of their own and are
+read from there. --rows: rows of asia whose distance to the law is measured.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +25,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.fewrows import Split
+from benchmarks.fewrows import Split, config_of, fitted
 from benchmarks.rivals import RIVALS, read_rows
 from harmonic import journey
 from harmonic.config import Config, SampleSection, config_from_dict
@@ -43,6 +45,7 @@ TABLES = {
     **{f"magic_{n}": (f"mallm_gan_splits/magic_{n}_{{}}.csv", "gamma (signal), hadron (background)") for n in SIZES},
 }  # fmt: skip
 ASIA = {f"asia_{n}": n for n in (25, 50, 200)}
+_ADAPTER = "+adapter"
 _JUDGED_AGAIN = 1000
 """Seeds of the judgement after the loop begin here: none that the loop drew or judged under."""
 Draw = Callable[[int, int], pd.DataFrame]
@@ -69,16 +72,19 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
 
 
 def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, float]]:
-    split = Split(*read_rows(arguments.data_dir, *TABLES[name], is_clean=name.endswith("clean")))
+    table = name.removesuffix(_ADAPTER)
+    split = Split(*read_rows(arguments.data_dir, *TABLES[table], is_clean=table.endswith("clean")))
     started = time.monotonic()
-    model = _fitted(split.train, str(split.schema.target), arguments.set, seed)
-    fitted = time.monotonic() - started
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = _adapter(split, seed, Path(folder)) if name.endswith(_ADAPTER) else []
+        model = _fitted(split.train, str(split.schema.target), [*arguments.set, *adapter], seed)
+    fit_seconds = time.monotonic() - started
     settings = _settings(arguments.set)
     made = model.sample(len(split.train), seed=seed, settings=settings)
     seconds = time.monotonic() - started
     own = {
         **_judged(split, made, seed),
-        "fit_seconds": fitted,
+        "fit_seconds": fit_seconds,
         "seconds": seconds,
         **_loop(model, split, seed),
     }
@@ -86,6 +92,12 @@ def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, fl
         "mallm": own,
         **{rival: _judged(split, draw(len(split.train), seed), seed) for rival, draw in _others(split)},
     }
+
+
+def _adapter(split: Split, seed: int, folder: Path) -> list[str]:
+    """The setting that names a model fine-tuned on the training rows, in `folder`."""
+    fitted(split.train, str(split.schema.target), config_of([f"run.seed={seed}"]), seed, folder)
+    return [f'mallm.adapter="{folder / "adapter"}"']
 
 
 def _others(split: Split) -> Iterator[tuple[str, Draw]]:
@@ -117,8 +129,11 @@ def _loop(model: MallmGan, split: Split, seed: int) -> dict[str, float]:
     before = copy(model)
     before.state_ = replace(state, best=state.first)
     n = max(2 * 10, len(split.train))
-    first, last = (judge.judge(one.sample(n, seed=again)) for one in (before, model))
-    gain, _ = last.ahead_of(first)
+    last = judge.judge(model.sample(n, seed=again))
+    # The same graph writes the same rows.
+    is_edited = state.best != state.first
+    first = judge.judge(before.sample(n, seed=again)) if is_edited else last
+    gain = last.ahead_of(first)[0] if is_edited else 0.0
     edited = state.steps[1:]
     proposed = sum(step.proposed for step in edited)
     return {
