@@ -17,6 +17,7 @@ from harmonic.table.infer import infer_schema, observe
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Schema
 
+NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 FAST = LleSection(train={"num_train_epochs": 6, "per_device_train_batch_size": 8})
 
 
@@ -92,6 +93,19 @@ def test_loss_stands_on_the_answer_and_the_end_alone() -> None:
     assert answered[-1] == tokenizer.eos_id
     text = tokenizer.decode(answered[:-1])
     assert text == reader.codec.encode_cell(2, "small", True) + reader.codec.row_close
+
+
+def test_a_base_in_four_bits_is_taught_and_asked_alike() -> None:
+    loads: list[LoadedModel] = []
+
+    def load(adapter: Path | None) -> LoadedModel:
+        loads.append(load_model("nano", adapter=adapter, quantization=NF4, trainable=adapter is None))
+        return loads[-1]
+
+    real, test = (_table(96, seed)[["colour", "noise", "size"]] for seed in (1, 2))
+    found = measure_lle({"real": real}, test, _schema(real, "size"), load, settings=FAST)
+    assert found.score("real").scores["auc"].low > 0.8
+    assert all(loaded.quantization is not None for loaded in loads)
 
 
 def test_a_table_without_a_target_is_refused() -> None:

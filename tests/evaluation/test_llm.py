@@ -16,6 +16,7 @@ from harmonic.table.schema import Schema
 
 BY_HEART = PromptSection(jitter=0, crossover=0)
 ONCE = {"per_device_train_batch_size": 8}
+NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,15 @@ def test_where_prompts_show_rows_they_show_no_member(
     assert len(shown.merge(parts[1])) == len(shown) > 0
     assert found.n_controls + len(shown) <= len(parts[1])
     assert found.notes[-1] == f"Prompts show {len(shown)} holdout rows, which are no controls."
+
+
+def test_a_base_in_four_bits_is_attacked_alike(
+    parts: tuple[pd.DataFrame, pd.DataFrame], people_schema: Schema, tmp_path: Path
+) -> None:
+    model = Harmonic(quantization=NF4, prompt=BY_HEART, budget=BudgetSection(steps=60), train=ONCE)
+    model.fit(parts[0], people_schema, out=tmp_path)
+    found = attack_model(model, members=parts[0], holdout=parts[1])
+    assert model.loaded_.quantization is not None
+    assert {attack.name: attack for attack in found.attacks}["reference"].auc.value > 0.8
+    assert found.leakage.nats.low > 0
+    assert abs(found.leakage.base.value) < found.leakage.nats.value / 4
