@@ -49,7 +49,10 @@ def default_budget(train: Vendor | None) -> BudgetSection:
     return BudgetSection() if {"num_train_epochs", "max_steps"} & set(train or {}) else DEFAULT_BUDGET
 
 
-LLE_TRAIN: Vendor = {**DEFAULT_TRAIN, "learning_rate": DEFAULT_RATES["lora"], "num_train_epochs": 10}
+LLE_TRAIN: Vendor = {**DEFAULT_TRAIN, "learning_rate": 2e-3, "num_train_epochs": 7}
+"""The published number of passes, at half the rate of rows: one answer a row is little to go by, and at 4e-3 nano comes
+to answer every row alike (shoppers, 400 real rows, one seed: AUC .91 at 2e-3; .79 at 1e-3; .72 at 4e-3 in ten
+passes)."""
 
 
 def lle_train_settings(train: Vendor | None) -> Vendor:

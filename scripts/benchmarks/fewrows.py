@@ -75,15 +75,21 @@ class Split(NamedTuple):
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of means over the seeds a table; `--only` names tables."""
     for name in arguments.only or TABLES:
-        found = []
-        for seed in range(arguments.seeds):
-            place = Path(arguments.out) / "fewrows" / f"{name}-s{seed}.json"
-            if not _stands(place, arguments.set):
-                figures = _measured(split_of(arguments.data_dir, name, seed), arguments.set, seed)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(json.dumps({"set": arguments.set, **figures}, indent=2) + "\n")
-            found.append(json.loads(place.read_text()))
+        found = [figures_of(arguments, name, seed, arguments.set) for seed in range(arguments.seeds)]
         yield {"table": name, "seeds": len(found), **means_of(found), **_asked(name)}
+
+
+def figures_of(
+    arguments: Namespace, name: str, seed: int, overrides: Sequence[str], *, folder: str = "fewrows"
+) -> dict[str, float]:
+    """The figures of one table and seed under `overrides`: as they stand in `folder` of `--out`, or measured now."""
+    place = Path(arguments.out) / folder / f"{name}-s{seed}.json"
+    if not _stands(place, overrides):
+        figures = _measured(split_of(arguments.data_dir, name, seed), overrides, seed)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({"set": list(overrides), **figures}, indent=2) + "\n")
+    kept: dict[str, float] = json.loads(place.read_text())
+    return kept
 
 
 def _stands(place: Path, overrides: Sequence[str]) -> bool:

@@ -6,25 +6,22 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
+from benchmarks.bases import random_base
 from benchmarks.runs import config_of, journey_of
 from harmonic.evaluation import Report
-from harmonic.model.load import base_path
 
 FILE = "configs/runs/harmonic/quickstart.toml"
 
 
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of figures for each seed and base; `only` names some of nano and random."""
-    random = _random_base(Path(arguments.out) / "random-weights")
+    bases = {"nano": (), "random": random_base(Path(arguments.out) / "bases" / "random-weights")}
     for seed in range(arguments.seeds):
-        for name, base in {"nano": "nano", "random": str(random)}.items():
+        for name, base in bases.items():
             if arguments.only and name not in arguments.only:
                 continue
             out = Path(arguments.out) / f"quickstart-{name}-{seed}"
-            settings = [f"run.seed={seed}", f'model.base="{base}"', *arguments.set]
+            settings = [f"run.seed={seed}", *base, *arguments.set]
             run, report, seconds = journey_of(config_of(FILE, {}, settings, out))
             drawn = run.read_json("samples/seed-0.json")
             yield {
@@ -45,13 +42,3 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
 def _headline(report: Report, source: str) -> float | None:
     trained = report.utility.source(source)
     return None if trained is None else trained.scores[report.utility.headline].value
-
-
-def _random_base(folder: Path) -> Path:
-    """Nano's shape and vocabulary with weights that have seen nothing."""
-    if not (folder / "config.json").exists():
-        nano = base_path("nano")
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(nano)).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(nano).save_pretrained(folder)
-    return folder
