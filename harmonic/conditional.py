@@ -11,16 +11,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harmonic.candidates import is_weighed
 from harmonic.config import SampleSection
-from harmonic.decode.conditions import Condition, Conditions, Plan, given_row, is_complete
+from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, split_known
 from harmonic.decode.sampler import Prompt, Sampler
 from harmonic.errors import HarmonicError
-from harmonic.prompt.contexts import Context, ContextLaw, Contexts, column_order
+from harmonic.prompt.contexts import ONE_ORDER, Context, ContextLaw, Contexts, column_order
 from harmonic.table import amounts
 from harmonic.table.embedding import mid_ranks
 from harmonic.table.rules import Rules
@@ -91,17 +93,23 @@ def prompts_of(
         index = run.first_row // plan.size
         order = column_order(law.order, n_columns, target, seed=seed, purpose="sample", index=index)
         context = Context((), (), order) if contexts is None else contexts[index]
-        prompts.append(
-            sampler.prompt(
-                [] if contexts is None else [contexts.rows[row] for row in context.examples],
-                context.order,
-                first_row=run.first_row,
-                n_rows=run.n_rows,
-                conditions=run.conditions,
-                asked=law.rows,
-            )
-        )
+        shown = [] if contexts is None else [contexts.rows[row] for row in context.examples]
+        prompts += _prompts_of_run(sampler, run, shown, context.order, law)
     return prompts, known
+
+
+def _prompts_of_run(
+    sampler: Sampler, run: Run, shown: Sequence[Row], order: tuple[int, ...], law: ContextLaw
+) -> list[Prompt]:
+    """The prompt of a run; of each of its rows, where the learnt order stays and draws have to be weighed."""
+    conditions, known = run.conditions, None
+    if law.order in ONE_ORDER:
+        conditions, known = split_known(order, run.conditions)
+    ask = partial(sampler.prompt, shown, order, conditions=conditions, asked=law.rows, known=known)
+    whole = ask(first_row=run.first_row, n_rows=run.n_rows)
+    if not is_weighed(whole):
+        return [whole]
+    return [ask(first_row=run.first_row + at, n_rows=1) for at in range(run.n_rows)]
 
 
 def conditioned(

@@ -9,16 +9,16 @@ cell, the index, the names and the dtypes stay as they are. Cells that stand in 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
+from harmonic.candidates import draw_weighed
 from harmonic.conditional import check_rules
-from harmonic.decode.conditions import Condition, Conditions, given_row
+from harmonic.decode.conditions import Condition, Conditions, given_row, split_known
 from harmonic.decode.sampler import Prompt, Sampler
 from harmonic.errors import HarmonicError
 from harmonic.prompt.contexts import Context, Contexts
@@ -29,12 +29,8 @@ from harmonic.table.schema import Column, Row, Schema
 
 log = logging.getLogger(__name__)
 
-BATCH = 2048
+BATCH = 512
 """Rows that are drawn by one engine."""
-CANDIDATES = 16
-"""Draws of a row of which one is kept, where cells are known that stand behind the first missing one."""
-STREAM = 133
-"""Name of the random stream that chooses among them."""
 
 
 class Incomplete:
@@ -76,14 +72,7 @@ class Incomplete:
 
     def known_in(self, number: int, order: Sequence[int]) -> tuple[Conditions, dict[int, str | None]]:
         """A row's conditions, of its own cells those alone that `order` begins with; and its other cells, by column."""
-        every = self.conditions(number)
-        told = {condition.place for condition in every if condition.is_given}
-        head = set(takewhile(told.__contains__, order))
-        conditions = tuple(
-            condition for condition in every if not condition.is_given or condition.place in head
-        )
-        known = {condition.place: condition.cell for condition in every if condition.place in told - head}
-        return conditions, known
+        return split_known(order, self.conditions(number))
 
     def filled(self, drawn: Mapping[int, Row]) -> pd.DataFrame:
         """The frame with the missing cells of rows drawn, and of constants, filled in.
@@ -134,53 +123,39 @@ def draw_missing(
 ) -> dict[int, Row]:
     """The incomplete rows by number, their missing cells drawn: one row a context, whose examples are its nearest rows.
 
-    Columns stay in the order that the model has learnt. Where cells are known behind the first missing one, a row is
-    drawn CANDIDATES times with these in their place, and one draw is chosen by how probable they then were. Raises
+    Columns stay in the order that the model has learnt, and draws are weighed (harmonic.candidates). Raises
     HarmonicError where the cells that a row has break a rule, and as `Sampler.draw`.
     """
     numbers = [number for group in incomplete.groups for number in group]
     places = {number: place for place, number in enumerate(incomplete.numbers)}
     drawn: dict[int, Row] = {}
     # In batches, for each set of missing columns has tables of its own in the engine.
-    size = max(1, BATCH // CANDIDATES)
-    for batch in (numbers[start : start + size] for start in range(0, len(numbers), size)):
+    for batch in (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH)):
         prompts = [
-            prompt
+            _prompt(sampler, incomplete, number, contexts.around(places[number], number), contexts)
             for number in batch
-            for prompt in _prompts(
-                sampler, incomplete, number, contexts.around(places[number], number), contexts
-            )
         ]
-        draw = sampler.draw(prompts, seed=seed)
-        by_number: dict[int, list[int]] = {}
-        for candidate in sorted(draw.rows):
-            by_number.setdefault(candidate // CANDIDATES, []).append(candidate)
-        for number, candidates in by_number.items():
-            rng = np.random.default_rng([seed, STREAM, number])
-            weights = np.array([draw.log_known[candidate] for candidate in candidates])
-            drawn[number] = draw.rows[candidates[int((weights + rng.gumbel(size=len(weights))).argmax())]]
+        drawn.update(draw_weighed(sampler, prompts, seed=seed).rows)
         if progress is not None:
             progress(len(drawn))
     return drawn
 
 
-def _prompts(
+def _prompt(
     sampler: Sampler, incomplete: Incomplete, number: int, context: Context, contexts: Contexts
-) -> Iterator[Prompt]:
-    """The contexts of a row's candidates, which differ by their numbers alone, on which noise depends."""
+) -> Prompt:
     conditions, known = incomplete.known_in(number, context.order)
     cells = given_row(incomplete.conditions(number), len(incomplete.schema.modelled))
     check_rules(sampler.rules, cells, f"Row {number}")
-    for candidate in range(CANDIDATES if known else 1):
-        yield sampler.prompt(
-            [contexts.rows[row] for row in context.examples],
-            context.order,
-            first_row=number * CANDIDATES + candidate,
-            n_rows=1,
-            conditions=conditions,
-            asked=contexts.law.rows,
-            known=known,
-        )
+    return sampler.prompt(
+        [contexts.rows[row] for row in context.examples],
+        context.order,
+        first_row=number,
+        n_rows=1,
+        conditions=conditions,
+        asked=contexts.law.rows,
+        known=known,
+    )
 
 
 def _can_be_told(cell: str, column: Column) -> bool:

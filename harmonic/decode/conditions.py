@@ -2,14 +2,17 @@
 
 What enters is what a person asks for: given cells, `where` expressions, quotas of values. What leaves is a `Condition`
 a modelled column, one form for all of them, and a `Plan` that says under which conditions each row of a table stands.
-Conditioned columns come first in a row, the given ones before all others: whatever is drawn is drawn given them. Given
-cells are written, not drawn, so that a row program knows only that they are given and never which.
+Where a model has learnt columns in many orders, conditioned ones come first in a row, the given ones before all others:
+whatever is drawn is drawn given them. Where it has learnt one order, that order stays, and draws are weighed
+(harmonic.candidates). Given cells are written, not drawn, so that a row program knows only that they are given and
+never which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,6 +114,23 @@ def arranged(order: Sequence[int], conditions: Conditions) -> tuple[int, ...]:
     """The columns of `order`, those of given cells first, then the narrowed ones, then the others."""
     rank = {condition.place: 0 if condition.is_given else 1 for condition in conditions}
     return tuple(sorted(order, key=lambda place: rank.get(place, 2)))
+
+
+def split_known(order: Sequence[int], conditions: Conditions) -> tuple[Conditions, dict[int, str | None]]:
+    """The conditions, of given cells those alone that `order` begins with; and the other given cells, by column."""
+    cells = {condition.place: condition.cell for condition in conditions if condition.is_given}
+    head = set(takewhile(cells.__contains__, order))
+    kept = tuple(condition for condition in conditions if not condition.is_given or condition.place in head)
+    return kept, {place: cell for place, cell in cells.items() if place not in head}
+
+
+def head_of(order: Sequence[int], conditions: Conditions) -> Conditions:
+    """The conditions before which nothing is free: those of given cells that `order` begins with, and of the column
+    behind them. All rows meet them with one probability."""
+    by_place = {condition.place: condition for condition in conditions}
+    given = list(takewhile(lambda place: place in by_place and by_place[place].is_given, order))
+    head = set(order[: len(given) + 1])
+    return tuple(condition for condition in conditions if condition.place in head)
 
 
 def _narrowed(place: int, column: Column) -> Condition:

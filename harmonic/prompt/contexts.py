@@ -26,6 +26,8 @@ Order = Literal["fixed", "target_first", "target_last", "target_either", "shuffl
 it, the others as in the schema; `target_last`: after all others, which predict it best; `target_either`: one or the
 other, by turns. `shuffled`: in many random orders, so that no row is learnt by heart in one of them;
 `target_then_shuffled`: the same behind the target."""
+ONE_ORDER: tuple[Order, ...] = ("fixed", "target_first", "target_last")
+"""Those that write all rows in one order, so that a model learns no other."""
 _STREAMS: dict[Purpose, int] = {"train": 11, "val": 12, "sample": 13}
 TURN = 16
 """So many contexts of training in a row write their columns in one random order: then a batch shares its header."""

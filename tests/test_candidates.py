@@ -1,0 +1,138 @@
+"""Rows under conditions in a learnt order follow the model given its conditions: all rows counted is the oracle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic import Harmonic
+from harmonic.candidates import CANDIDATES, ROUNDS, is_weighed
+from harmonic.config import BudgetSection, PromptSection, SampleSection
+from harmonic.decode.conditions import conditions_of, head_of, split_known
+from harmonic.table.cells import from_rows, to_rows
+from harmonic.table.infer import infer_schema
+
+LEVELS = {"size": ["small", "middle", "large"], "colour": ["red", "green"], "class": ["no", "yes"]}
+N = 400
+
+
+def _fitted(columns: list[str], folder: Path, **prompt: Any) -> Harmonic:
+    """Nano after some steps on twelve possible rows: size follows colour, class follows both."""
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 2, 96)
+    size = np.where(rng.random(96) < 0.8, 2 * colour, 1)
+    answer = np.where(rng.random(96) < 0.9, size > 0, size == 0).astype(int)
+    codes = {"size": size, "colour": colour, "class": answer}
+    frame = pd.DataFrame({name: np.array(LEVELS[name])[codes[name]] for name in columns})
+    made = Harmonic(
+        prompt=PromptSection(crossover=0, **prompt),
+        budget=BudgetSection(steps=60),
+        train={"per_device_train_batch_size": 8},
+    )
+    return made.fit(frame, infer_schema(frame, target="class"), out=folder)
+
+
+def _law(model: Harmonic) -> dict[tuple[str, ...], float]:
+    """The probability of every row under the mask."""
+    rows = list(product(*(LEVELS[str(column.name)] for column in model.schema_.modelled)))
+    scores = model.score(from_rows(rows, model.schema_))["masked"]
+    assert np.exp(scores).sum() == pytest.approx(1, abs=1e-4)
+    return dict(zip(rows, np.exp(scores), strict=True))
+
+
+def _distance(model: Harmonic, law: dict[tuple[str, ...], float], asked: dict[str, Any]) -> float:
+    """Total variation of N rows under conditions to the law given these."""
+    conditions = conditions_of(model.schema_, asked.get("given"), asked.get("where", ()))
+    meets = {row: all(one.holds(row[one.place]) for one in conditions) for row in law}
+    expected = np.array([law[row] * meets[row] for row in law])
+    expected /= expected.sum()
+    made = Counter(to_rows(model.sample(N, seed=1, **asked), model.schema_))
+    found = np.array([made[row] for row in law]) / N
+    assert found[expected == 0].sum() == 0
+    return float(np.abs(found - expected).sum() / 2)
+
+
+LIMIT = np.sqrt(12 / (2 * np.pi * N)) + 2.5 / np.sqrt(4 * N)
+"""N draws from a law of twelve rows are farther from it in one of some thousand tables at most."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Harmonic:
+    return _fitted(["size", "colour", "class"], tmp_path_factory.mktemp("run"), order="target_last")
+
+
+@pytest.fixture(scope="module")
+def law(model: Harmonic) -> dict[tuple[str, ...], float]:
+    return _law(model)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"given": {"class": "yes"}},
+        {"given": {"colour": "green", "class": "no"}},
+        {"where": ["colour == 'red'"], "given": {"class": "yes"}},
+        {"where": ["size != 'middle'"], "given": {"class": "yes"}},
+        {"given": {"size": "large"}},
+    ],
+)
+def test_rows_under_conditions_follow_the_model_given_them(
+    asked: dict[str, Any], model: Harmonic, law: dict[tuple[str, ...], float]
+) -> None:
+    assert _distance(model, law, asked) < LIMIT
+
+
+def test_without_weights_they_would_not(
+    model: Harmonic, law: dict[tuple[str, ...], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, 0.0)
+    )
+    assert _distance(model, law, {"given": {"class": "no"}}) > LIMIT
+
+
+def test_a_narrowed_column_behind_a_free_one_is_weighed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _fitted(["class", "colour", "size"], tmp_path, order="fixed")
+    asked = {"where": ["size != 'middle'"]}
+    law = _law(model)
+    assert _distance(model, law, asked) < LIMIT
+    asked = {"where": ["size != 'large'"]}
+    assert _distance(model, law, asked) < LIMIT
+    monkeypatch.setattr(
+        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, 0.0)
+    )
+    assert _distance(model, law, asked) > LIMIT
+
+
+def test_what_nothing_free_stands_before_needs_no_candidates(model: Harmonic) -> None:
+    schema, order = model.schema_, (0, 1, 2)
+    sampler = model._drawer.sampler
+
+    def weighed(given: dict[str, str] | None = None, where: tuple[str, ...] = ()) -> bool:
+        kept, known = split_known(order, conditions_of(schema, given, where))
+        ask = sampler(SampleSection()).prompt
+        return is_weighed(ask([], order, first_row=0, n_rows=1, conditions=kept, known=known))
+
+    assert not weighed()
+    assert not weighed({"size": "large", "colour": "red"})
+    assert not weighed(where=("size != 'large'",))
+    assert weighed({"colour": "red"})
+    assert weighed({"class": "yes", "size": "small"})
+    assert weighed({"class": "yes"}, ("size != 'large'",))
+    assert sum(ROUNDS) == CANDIDATES
+
+
+def test_the_head_of_an_order_ends_at_its_first_column_that_is_not_given(model: Harmonic) -> None:
+    conditions = conditions_of(model.schema_, {"size": "small"}, ["colour == 'red'"])
+    assert head_of((0, 1, 2), conditions) == conditions
+    assert head_of((1, 0, 2), conditions) == conditions
+    assert head_of((2, 0, 1), conditions) == ()
+    assert split_known((2, 0, 1), conditions) == ((), {0: "small", 1: "red"})
