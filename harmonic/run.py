@@ -37,6 +37,8 @@ LAYOUT = (
 ).split()
 """Everything that may stand in a run folder."""
 _LOCK = ".lock"
+_BEFORE_WORK = {"config.json", "environment.json", "schema.json", "split.json", "log.jsonl"}
+"""What a run writes before it trains or draws anything."""
 _OPENING = {"environment.json", _LOCK}
 """What stands before config.json does: a kill in between leaves a folder that is as good as empty."""
 _MOVABLE = {"run.out"}
@@ -51,8 +53,12 @@ _log = logging.getLogger(__name__)
 class Run:
     """A run folder: `Run.open` for the one process that writes it, `Run.join` for those beside or after it."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], lock: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], lock: int | None = None, *, is_new: bool = False
+    ) -> None:
         self.folder = folder
+        self.is_new = is_new
+        """Whether it was begun here and now."""
         self.config = config
         """The resolved config as plain data, for `config.config_from_dict`."""
         self._lock = lock
@@ -89,7 +95,7 @@ class Run:
             if not goes_on:
                 files.write_json(path / "environment.json", environment())
                 files.write_json(path / "config.json", config)
-            run = cls(path, files.read_json(path / "config.json"), lock)
+            run = cls(path, files.read_json(path / "config.json"), lock, is_new=not goes_on)
             run._log_opening(goes_on)
         except BaseException:
             _give_lock(path, lock)
@@ -112,7 +118,13 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        has_worked = not self.is_new or any(self.has(name) for name in LAYOUT if name not in _BEFORE_WORK)
+        if isinstance(error, HarmonicError) and not has_worked:
+            # Refused before any work: mended, it may begin in the same place.
+            _empty(self.folder)
         self.close()
+        if isinstance(error, HarmonicError) and not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def close(self) -> None:
         """Lets others have the folder."""

@@ -70,6 +70,25 @@ def test_resuming_goes_on_and_begins_where_there_is_nothing(tmp_path: Path) -> N
         assert [event["event"] for event in run.events()] == ["started", "resumed"]
 
 
+def test_a_run_refused_before_any_work_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(HarmonicError, match="wrong"), Run.open(tmp_path / "run", CONFIG) as run:
+        run.write_json("schema.json", {})
+        raise HarmonicError("wrong")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("error", [HarmonicError("wrong"), KeyboardInterrupt(), RuntimeError("ours")])
+def test_a_run_that_has_worked_keeps_everything(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), Run.open(tmp_path / "run", CONFIG) as run:
+        if isinstance(error, HarmonicError):
+            run.write_json("trainer/plan.json", {})
+        raise error
+    assert (tmp_path / "run" / "config.json").exists()
+    with pytest.raises(HarmonicError), Run.open(tmp_path / "run", CONFIG, resume=True):
+        raise HarmonicError("wrong")
+    assert (tmp_path / "run" / "config.json").exists(), "nor does an error of a resumed one take it away"
+
+
 def test_done_is_seen_on_resuming(tmp_path: Path) -> None:
     with Run.open(_made(tmp_path / "a", done=True), CONFIG, resume=True) as run:
         assert run.is_done
