@@ -32,6 +32,19 @@ def is_weighed(prompt: Prompt) -> bool:
     return bool(prompt.known) or bool(_behind(prompt))
 
 
+def draw_rows(
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    *,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Draw:
+    """The rows of prompts, weighed where that is needed: of one table all are, or none is."""
+    if any(map(is_weighed, prompts)):
+        return draw_weighed(sampler, prompts, seed=seed, progress=progress)
+    return sampler.draw(prompts, seed=seed, progress=progress)
+
+
 def draw_weighed(
     sampler: Sampler,
     prompts: Sequence[Prompt],

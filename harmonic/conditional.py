@@ -94,22 +94,28 @@ def prompts_of(
         order = column_order(law.order, n_columns, target, seed=seed, purpose="sample", index=index)
         context = Context((), (), order) if contexts is None else contexts[index]
         shown = [] if contexts is None else [contexts.rows[row] for row in context.examples]
-        prompts += _prompts_of_run(sampler, run, shown, context.order, law)
+        keeps_order = law.order in ONE_ORDER
+        prompts += ask(sampler, run, shown, context.order, asked=law.rows, keeps_order=keeps_order)
     return prompts, known
 
 
-def _prompts_of_run(
-    sampler: Sampler, run: Run, shown: Sequence[Row], order: tuple[int, ...], law: ContextLaw
+def ask(
+    sampler: Sampler,
+    run: Run,
+    shown: Sequence[Row],
+    order: tuple[int, ...],
+    *,
+    asked: int,
+    keeps_order: bool,
+    note: str = "",
 ) -> list[Prompt]:
-    """The prompt of a run; of each of its rows, where the learnt order stays and draws have to be weighed."""
-    conditions, known = run.conditions, None
-    if law.order in ONE_ORDER:
-        conditions, known = split_known(order, run.conditions)
-    ask = partial(sampler.prompt, shown, order, conditions=conditions, asked=law.rows, known=known)
-    whole = ask(first_row=run.first_row, n_rows=run.n_rows)
+    """The prompt of a run; one of each of its rows where `order` is kept and draws have to be weighed."""
+    conditions, known = split_known(order, run.conditions) if keeps_order else (run.conditions, None)
+    prompt = partial(sampler.prompt, shown, order, conditions=conditions, asked=asked, known=known, note=note)
+    whole = prompt(first_row=run.first_row, n_rows=run.n_rows)
     if not is_weighed(whole):
         return [whole]
-    return [ask(first_row=run.first_row + at, n_rows=1) for at in range(run.n_rows)]
+    return [prompt(first_row=run.first_row + at, n_rows=1) for at in range(run.n_rows)]
 
 
 def conditioned(

@@ -186,10 +186,10 @@ class MallmSection:
     adapter: str | None = None
     """A HARMONIC run folder, or an adapter folder, of the same training rows, with which rows are written; edits are
     always the base's. None = the base writes rows, too."""
-    examples: Natural = 25
-    """Training rows that a call of the generator shows."""
-    rows: Count = 5
-    """Rows that a call asks for."""
+    examples: Natural | None = None
+    """Training rows that a call of the generator shows; None = 25, with an adapter as many as it has learnt from."""
+    rows: Count | None = None
+    """Rows that a call asks for; None = 5, with an adapter as many as it has learnt to write."""
     choice: Literal["uniform", "balanced", "scarce", "by_class"] = "by_class"
     """Which rows are shown: any, the classes of the target in their shares, those of which too few were written, or in
     each call rows of one class, which its rows then have, too."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harmonic.candidates import draw_weighed, is_weighed
+from harmonic.candidates import draw_rows
 from harmonic.conditional import Source, conditioned, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
@@ -212,9 +212,7 @@ class Drawer:
         for start, end in waves(first, stop, self.law.contexts, self.law.rows):
             source = self._source(start, seed, settings, earlier)
             prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
-            # The conditions of a table are of one kind: all its rows are weighed, or none is.
-            draw = draw_weighed if any(map(is_weighed, prompts)) else Sampler.draw
-            part = draw(sampler, prompts, seed=seed, progress=progress) if prompts else Draw()
+            part = draw_rows(sampler, prompts, seed=seed, progress=progress) if prompts else Draw()
             known |= part.rows
             rows = [known[number] for number in range(max(start, first), min(end, stop))]
             drawn.add(Drawn(rows, part.rejects, part.usage))

@@ -22,7 +22,6 @@ from harmonic.decode.score import Audit, RowScore
 from harmonic.defaults import DEFAULT_LORA, default_budget, method_of, train_settings
 from harmonic.drawing import Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
-from harmonic.files import read_json, write_json
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
@@ -34,6 +33,8 @@ from harmonic.prompt.crossover import Crossover
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
+from harmonic.prompt.learnt import FILE as LEARNT
+from harmonic.prompt.learnt import Learnt, read_learnt, write_learnt
 from harmonic.prompt.visits import Instructions, writable
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROMPT = "prompt.json"
-"""What an adapter's folder says about the prompts it learnt, where the settings leave it open."""
 VAL_CONTEXTS = 40
 """Validation reads at most this many contexts: it is done twenty times, and its error is small by then."""
 
@@ -114,7 +113,8 @@ class Harmonic(Synthesizer):
             seed=self.seed,
             resume=resume,
         )
-        write_json(Path(self.result_.adapter) / PROMPT, {"order": self.order_})
+        learnt = Learnt(self.order_, self.law_.examples, self.law_.rows)
+        write_learnt(Path(self.result_.adapter), learnt)
         self.loaded_ = self._load_fitted(Path(self.result_.adapter))
         return self
 
@@ -217,12 +217,12 @@ class Harmonic(Synthesizer):
 
     def _learnt_order(self, adapter: Path, n_rows: int) -> Order:
         """The order in which an adapter learnt columns: as [prompt] says, as it says itself, or by its rows."""
-        order = self._prompt_section().order
-        if order is None and (adapter / PROMPT).is_file():
-            order = read_json(adapter / PROMPT)["order"]
+        order, learnt = self._prompt_section().order, read_learnt(adapter)
+        if order is None and learnt is not None:
+            order = learnt.order
         if order is None and not n_rows:
             raise HarmonicError(
-                f"Adapter {str(adapter)!r}: has no {PROMPT}, which says in which order columns were learnt. Set "
+                f"Adapter {str(adapter)!r}: has no {LEARNT}, which says in which order columns were learnt. Set "
                 "[prompt] order, or give the training table."
             )
         return order or self._order_of(n_rows)

@@ -36,7 +36,7 @@ MAY_USE: dict[str, set[str]] = {
     "imputation": _TO_DECODE | {"decode", "candidates", "conditional"},
     "drawing": _TO_DECODE | {"decode", "candidates", "conditional", "imputation"},
     "synthesizer": _TO_DECODE | {"decode", "conditional", "drawing"},
-    "mallm": _TO_DECODE | {"decode", "conditional", "drawing", "baselines", "evaluation"},
+    "mallm": _TO_DECODE | {"decode", "candidates", "conditional", "drawing", "baselines", "evaluation"},
     "exposure": _TO_DECODE | {"decode", "drawing", "evaluation"},
     "pieces": _TO_DECODE | {"decode", "drawing"},
     "building": _TO_DECODE | {"synthesizer", "mallm"},

@@ -20,8 +20,9 @@ from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Earlier, Shown, ShownRow
 from harmonic.errors import HarmonicError
 from harmonic.files import read_json, write_json, write_text
 from harmonic.mallm.beginnings import begin
+from harmonic.mallm.calls import calls_of
 from harmonic.mallm.discriminator import Discriminator
-from harmonic.mallm.generator import Calls, Generator
+from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
@@ -31,6 +32,7 @@ from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_codec
+from harmonic.prompt.learnt import read_learnt
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.policy import Policy
@@ -177,8 +179,9 @@ class MallmGan(Synthesizer):
         self.schema_ = schema
         self.rows_: list[Row] = to_rows(train, schema)
         self._base = self._load(None)
-        adapter = self._section.adapter
-        self.loaded_ = self._base if adapter is None else self._load(_adapter_folder(adapter))
+        folder = None if self._section.adapter is None else _adapter_folder(self._section.adapter)
+        self.loaded_ = self._base if folder is None else self._load(folder)
+        self._learnt = None if folder is None else read_learnt(folder)
         codec, notes = fit_codec(self.codec, schema, self._base.tokenizer, self._base.context_length)
         grammar = Grammar(codec, self._base.tokenizer)
         names = [column.name for column in schema.modelled]
@@ -207,7 +210,7 @@ class MallmGan(Synthesizer):
 
     def _generator(self, seed: int, settings: SampleSection) -> Generator:
         section = self._section
-        calls = Calls(section.examples, section.rows, section.choice, section.says_graph)
+        calls = calls_of(section, self._learnt, self.schema_)
         sampler = self._drawer.sampler(settings)
         return Generator(sampler, self.rows_, self.schema_, calls, seed=seed, guidance=section.guidance)
 

@@ -1,9 +1,10 @@
 """The generator: rows from a prompt that holds the columns, a causal graph and some training rows.
 
 What enters is a sampler, the training rows and a candidate (graph and guidance); what leaves is rows of a table, by
-number, each under the schema, its columns in the graph's order, parents first. A call shows examples of its own and
-asks for several. The examples and the random numbers of call i depend on (seed, i) alone, whatever the graph, so that
-two graphs are compared on equal terms; but for `scarce` examples, which look at the rows made before.
+number, each under the schema, its columns in the graph's order, parents first, or in the one order that an adapter has
+learnt. A call shows examples of its own and asks for several. The examples and the random numbers of call i depend on
+(seed, i) alone, whatever the graph, so that two graphs are compared on equal terms; but for `scarce` examples, which
+look at the rows made before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harmonic.conditional import check_rules
+from harmonic.candidates import draw_rows
+from harmonic.conditional import ask, check_rules
 from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, within
 from harmonic.decode.sampler import Draw, Prompt, Sampler
 from harmonic.drawing import Earlier
@@ -47,6 +49,8 @@ class Calls:
     choice: Choice = "by_class"
     says_graph: bool = True
     """Whether the prompt names the causes; columns stand parents first either way."""
+    order: tuple[int, ...] | None = None
+    """The order of columns that the model has learnt; None = parents first."""
 
 
 class Generator:
@@ -100,7 +104,8 @@ class Generator:
             until = min(end, (begin // wave + 1) * wave) if looks_back else end
             made = self._looked_at(begin // wave * wave, whole, earlier) if looks_back else []
             prompts, known = self.prompts(candidate, plan, begin, until, made)
-            part = self.sampler.draw(prompts, seed=self.seed, progress=_shifted(progress, len(whole.rows)))
+            further = _shifted(progress, len(whole.rows))
+            part = draw_rows(self.sampler, prompts, seed=self.seed, progress=further) if prompts else Draw()
             whole.rows.update(known | part.rows)
             whole.rejects.update(part.rejects)
             whole.usage.add(part.usage)
@@ -123,20 +128,21 @@ class Generator:
             if is_complete(run.conditions, n_columns):
                 known.update(dict.fromkeys(range(run.first_row, run.first_row + run.n_rows), cells))
             else:
-                prompts.append(self._prompt(candidate, run, made))
+                prompts += self._ask(candidate, run, made)
         return prompts, known
 
-    def _prompt(self, candidate: Candidate, run: Run, made: Sequence[Row]) -> Prompt:
+    def _ask(self, candidate: Candidate, run: Run, made: Sequence[Row]) -> list[Prompt]:
         codec = self.sampler.grammar.codec
         note = graph_note(codec, candidate.graph) if self.calls.says_graph else ""
-        shown = self.examples.of_call(run.first_row // self.calls.rows, made, self._like(run.conditions))
-        return self.sampler.prompt(
+        call, like = run.first_row // self.calls.rows, self._like(run.conditions)
+        shown = self.examples.of_call(call, made, like)
+        return ask(
+            self.sampler,
+            run._replace(conditions=self._of_class(run.conditions, self.examples.pool(call, like))),
             [self.examples.rows[number] for number in shown],
-            candidate.graph.order,
-            first_row=run.first_row,
-            n_rows=run.n_rows,
-            conditions=self._of_class(run.conditions, shown),
+            self.calls.order or candidate.graph.order,
             asked=self.calls.rows,
+            keeps_order=self.calls.order is not None,
             note=note + guidance_note(candidate.guidance),
         )
 
@@ -152,20 +158,20 @@ class Generator:
         given = any(condition.is_given and condition.place == self._target for condition in conditions)
         return given_row(conditions, len(self.schema.modelled)) if given else None
 
-    def _of_class(self, conditions: Conditions, shown: Sequence[int]) -> Conditions:
-        """The conditions, and that rows are of the class of the examples, where these are of one class and nothing else
-        is asked of it: rows of another class would have seen none of their own."""
+    def _of_class(self, conditions: Conditions, pool: Sequence[int]) -> Conditions:
+        """The conditions, and that rows are of the class of the rows that a call may show, where these are of one class
+        and nothing else is asked of it: rows of another class would have seen none of their own."""
         place, by_class = self._target, self.calls.choice == "by_class"
         is_asked = any(condition.place == place for condition in conditions)
-        if not by_class or is_asked or not shown or place is None:
+        if not by_class or is_asked or place is None:
             return conditions
-        cell, column = self.examples.rows[shown[0]][place], self.schema.modelled[place]
+        cell, column = self.examples.rows[pool[0]][place], self.schema.modelled[place]
         if self.schema.task != "regression":
             further = Condition(place, column, True, cell)
         elif cell is None:
             return conditions
         else:
-            low, high = self.examples.range_of(shown[0])
+            low, high = self.examples.range_of(pool[0])
             further = within(self.schema, place, low, high)
         return tuple(sorted((*conditions, further), key=lambda condition: condition.place))
 

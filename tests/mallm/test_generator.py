@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harmonic.config import MallmSection
 from harmonic.decode.conditions import Plan
 from harmonic.decode.sampler import Draw, Grammar, Prompt, Sampler
+from harmonic.mallm.calls import calls_of
 from harmonic.mallm.generator import Calls, Candidate, Generator
 from harmonic.model.load import NANO, load_model
+from harmonic.prompt.learnt import Learnt
 from harmonic.prompt.rows import codec_for
 from harmonic.table.cells import from_rows, to_rows, validate
 from harmonic.table.graph import CausalGraph
@@ -87,6 +90,35 @@ def test_the_prompt_names_causes_and_shows_rows_parents_first(
     assert "Causes" not in silent
     assert [line.split()[0][0] for line in told.splitlines()[1:4]] == ["C", "B", "A"]
     assert len(prompts[0].instruction.examples) == 2
+
+
+def test_a_learnt_order_stays_and_classes_keep_their_shares_without_an_example(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
+    assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (0, 2, 1))
+    generator = Generator(sampler, rows, schema, calls, seed=0)
+    plan = Plan(schema, where=["age >= 50"], size=1)
+    prompts, _ = generator.prompts(_candidate(schema), plan, 0, 8)
+    assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
+    assert all(len(prompt.known) == 1 for prompt in prompts)
+    few, many = (generator.draw(_candidate(schema), 0, n, plan=plan).rows for n in (7, 20))
+    assert few == {number: many[number] for number in range(7)}
+    made = from_rows(list(many.values()), schema)
+    assert made["age"].min() >= 50
+    share = sum(row[1] == "high" for row in rows) / len(rows)
+    assert abs((made["kind"] == "high").mean() - share) <= 1 / len(made) + 1e-9
+
+
+def test_what_the_section_says_goes_before_what_an_adapter_has_learnt(
+    data: tuple[list[Row], Schema],
+) -> None:
+    schema = data[1]
+    assert calls_of(MallmSection(), None, schema) == Calls()
+    learnt = Learnt("shuffled", examples=8, rows=4)
+    assert calls_of(MallmSection(), learnt, schema) == Calls(examples=8, rows=4)
+    assert calls_of(MallmSection(examples=0, rows=2), learnt, schema) == Calls(examples=0, rows=2)
 
 
 def test_conditions_hold_in_every_row(data: tuple[list[Row], Schema], sampler: Sampler) -> None:
