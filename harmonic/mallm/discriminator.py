@@ -101,8 +101,8 @@ class Discriminator:
         Raises HarmonicError for fewer than ten rows.
         """
         rows = to_rows(made, self.schema)
-        folds = self._folds(self._encode(made), self.n_repeats)
-        placed = [fold.placements() for fold in folds]
+        with threadpool_limits(1):  # some hundred rows: threads would wait for each other
+            placed = [fold.placements() for fold in self._folds(self._encode(made), self.n_repeats)]
         return Judgement(
             np.array([abs(np.mean(found) - 0.5) for found in placed]),
             max(0.0, sum(row in self._rows for row in rows) / len(rows) - self._twins),
@@ -114,22 +114,26 @@ class Discriminator:
     def told_by(self, made: pd.DataFrame, most: int = 4) -> list[str]:
         """Labels of the columns by which the trees tell, the most telling first: those whose cells, shuffled among the
         rows that a fold is tested on, cost it AUC (Breiman 2001)."""
-        n_columns = len(self.schema.modelled)
-        drops: list[Floats] = []
-        for number, fold in enumerate(self._folds(self._encode(made), 1)):
-            rng, whole = np.random.default_rng([self.seed, STREAM_JUDGE, 1, number]), fold.auc(fold.asked)
-            shuffled = np.array(
-                [
-                    [fold.auc(_shuffled(fold.asked, column, rng)) for _ in range(N_SHUFFLES)]
-                    for column in range(n_columns)
-                ]
-            )
-            drops.append(whole - shuffled.mean(axis=1))
+        with threadpool_limits(1):
+            folds = self._folds(self._encode(made), 1)
+            drops = [self._drops(fold, number) for number, fold in enumerate(folds)]
         mean, spread = np.mean(drops, axis=0), np.std(drops, axis=0) / np.sqrt(len(drops))
         telling = [
             int(column) for column in np.argsort(-mean, kind="stable") if mean[column] > spread[column]
         ]
         return [self.schema.modelled[column].label for column in telling[:most]]
+
+    def _drops(self, fold: _Fold, number: int) -> Floats:
+        """By how much each column's cells, shuffled, lower a fold's AUC: float64 [n_columns]."""
+        rng, n_columns = (
+            np.random.default_rng([self.seed, STREAM_JUDGE, 1, number]),
+            len(self.schema.modelled),
+        )
+        shuffled = [
+            _shuffled(fold.asked, column, rng) for column in range(n_columns) for _ in range(N_SHUFFLES)
+        ]
+        whole, *others = fold.aucs([fold.asked, *shuffled])
+        return np.asarray(whole - np.reshape(others, (n_columns, N_SHUFFLES)).mean(axis=1))
 
     def _encode(self, made: pd.DataFrame) -> Codes:
         if len(made) < 2 * N_FOLDS:
@@ -172,21 +176,24 @@ class _Fold:
             early_stopping=False,
             random_state=state,
         )
-        with threadpool_limits(1):  # some hundred rows: threads would wait for each other
-            self._trees = trees.fit(known, labels[seen])
+        self._trees = trees.fit(known, labels[seen])
 
     def placements(self) -> Floats:
         """For each synthetic row asked about, the share of real ones that look less so; their mean is the AUC."""
-        with threadpool_limits(1):
-            scores = self._trees.predict_proba(self.asked)[:, 1]
+        (scores,) = self._scores([self.asked])
         made, real = scores[self._is_made], scores[~self._is_made]
         return np.asarray((made[:, None] > real).mean(axis=1) + (made[:, None] == real).mean(axis=1) / 2)
 
-    def auc(self, features: Floats) -> float:
-        """How well the trees tell by these features of the rows asked about."""
-        with threadpool_limits(1):
-            scores = self._trees.predict_proba(features)[:, 1]
-        return compare(scores[self._is_made], scores[~self._is_made]).auc
+    def aucs(self, variants: Sequence[Floats]) -> list[float]:
+        """How well the trees tell by each of these features of the rows asked about."""
+        return [
+            compare(scores[self._is_made], scores[~self._is_made]).auc for scores in self._scores(variants)
+        ]
+
+    def _scores(self, variants: Sequence[Floats]) -> Floats:
+        """float64 [n_variants, n_asked]: asked at once, for a question costs more than its rows."""
+        found = self._trees.predict_proba(np.concatenate(variants))[:, 1]
+        return np.asarray(found.reshape(len(variants), -1))
 
 
 def _row_error(placed: Sequence[Floats], n_repeats: int) -> float:
