@@ -213,7 +213,8 @@ class Harmonic(Synthesizer):
         """[prompt] order, or what it means for so many training rows."""
         section = self._prompt_section()
         is_crossed = section.crossover > 0 and n_rows <= section.lasting_crossover
-        return section.order or ("target_first" if is_crossed else "target_last")
+        is_first = is_crossed and self.schema_.task != "regression"
+        return section.order or ("target_first" if is_first else "target_last")
 
     def _learnt_order(self, adapter: Path, n_rows: int) -> Order:
         """The order in which an adapter learnt columns: as [prompt] says, as it says itself, or by its rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +15,7 @@ from harmonic.errors import HarmonicError
 from harmonic.progress import Progress
 from harmonic.run import Run
 from harmonic.table.cells import validate
+from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 from harmonic.table.sources import to_csv_text
 
@@ -142,6 +144,35 @@ def test_synthetic_contexts_need_no_training_rows_to_sample(
     rows = alone.sample(20, seed=0)
     assert validate(rows, model.schema_) == []
     pd.testing.assert_frame_equal(alone.sample(12, seed=0), rows.head(12))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "target", "prompt", "order"),
+    [
+        (60, "class", {}, "target_first"),
+        (300, "class", {}, "target_last"),
+        (60, "wage", {}, "target_last"),
+        (60, "class", {"crossover": 0}, "target_last"),
+        (60, "class", {"order": "shuffled"}, "shuffled"),
+    ],
+)
+def test_classes_come_first_in_small_tables_and_what_was_learnt_is_kept(
+    n_rows: int, target: str, prompt: dict[str, object], order: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"wage": rng.normal(10, 5, n_rows).round(2), "class": rng.choice(["a", "b"], n_rows)}
+    )
+    schema = infer_schema(frame, target=target)
+    model = Harmonic(
+        prompt=PromptSection(**prompt),  # type: ignore[arg-type]
+        budget=BudgetSection(steps=1),
+        train=TRAIN,
+    ).fit(frame, schema, out=tmp_path)
+    assert model.law_.order == order
+    # The adapter says it itself, whatever table is shown to it later.
+    again = Harmonic().load(frame.head(20), model.schema_, tmp_path / "adapter")
+    assert again.law_.order == order
 
 
 def test_shuffled_columns_need_no_training_rows_to_sample(
