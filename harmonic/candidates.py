@@ -95,8 +95,11 @@ class _Waiting:
 
     def candidates(self, first: int, n: int) -> list[Prompt]:
         """Prompts that differ by their numbers alone, on which noise depends."""
-        start = self.prompt.first_row * CANDIDATES
-        return [replace(self.prompt, first_row=start + at) for at in range(first, first + n)]
+        number = self.prompt.first_row
+        start = number * CANDIDATES
+        return [
+            replace(self.prompt, first_row=start + at, candidate_of=number) for at in range(first, first + n)
+        ]
 
     def add(self, draw: Draw, weights: Mapping[int, float]) -> None:
         start = self.prompt.first_row * CANDIDATES

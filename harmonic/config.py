@@ -122,8 +122,8 @@ class PromptSection:
         Literal["fixed", "target_first", "target_last", "target_either", "shuffled", "target_then_shuffled"]
         | None
     ) = None
-    """None = the target first where it has classes and all rows stay crossed (lasting_crossover), since what a class means
-    for each column is then all they hold; else last, where the others predict it."""
+    """None = the target first where it has classes and all rows stay crossed (lasting_crossover), since what a class
+    means for each column is then all they hold; else last, where the others predict it."""
     contexts: Literal["neighbors", "random", "synthetic", "paper"] = "random"
     examples: Natural = 0
     """At most this many rows are shown (k)."""

@@ -15,6 +15,7 @@ from harmonic import Harmonic
 from harmonic.candidates import CANDIDATES, ROUNDS, is_weighed
 from harmonic.config import BudgetSection, PromptSection, SampleSection
 from harmonic.decode.conditions import conditions_of, head_of, split_known
+from harmonic.errors import HarmonicError
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema
 
@@ -136,3 +137,9 @@ def test_the_head_of_an_order_ends_at_its_first_column_that_is_not_given(model: 
     assert head_of((1, 0, 2), conditions) == conditions
     assert head_of((2, 0, 1), conditions) == ()
     assert split_known((2, 0, 1), conditions) == ((), {0: "small", 1: "red"})
+
+
+def test_a_row_whose_candidates_all_break_a_rule_is_named_by_its_own_number(model: Harmonic) -> None:
+    settings = SampleSection(rules=("size == 'small'", "size == 'large'"), max_attempts=2)
+    with pytest.raises(HarmonicError, match=r"^Row [0-4]: 2 draws of it were all rejected"):
+        model.sample(5, given={"class": "yes"}, settings=settings)

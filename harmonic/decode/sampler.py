@@ -55,6 +55,8 @@ class Prompt:
     """What its rows stand under; the columns of given cells are the first of its order."""
     known: Mapping[int, str | None] = field(default_factory=dict)
     """Cells, by column, that its rows are known to hold further on: taken in their place, and weighed."""
+    candidate_of: int | None = None
+    """The row of the table that its one row may become, where several are drawn for it."""
 
 
 @dataclass(slots=True)
@@ -297,13 +299,15 @@ class Sampler:
 
     def _judge(self, by_row: dict[int, Prompt], draw: Draw, slot: Slot, flaw: str | None) -> bool:
         """Takes a row into the draw, or counts why not. Raises HarmonicError if that happens too often."""
-        flaw = flaw or self._take(by_row[slot.job.first_row], draw, slot)
+        prompt = by_row[slot.job.first_row]
+        flaw = flaw or self._take(prompt, draw, slot)
         if flaw is None:
             return True
         draw.rejects[flaw] += 1
         if slot.attempt + 1 >= self.max_attempts:
+            number = slot.number if prompt.candidate_of is None else prompt.candidate_of
             raise HarmonicError(
-                f"Row {slot.number}: {self.max_attempts} draws of it were all rejected "
+                f"Row {number}: {self.max_attempts} draws of it were all rejected "
                 f"({', '.join(f'{reason}: {count}' for reason, count in draw.rejects.most_common())}). "
                 "Raise [sample] max_attempts, or loosen the rule or column named here."
             )
