@@ -3,14 +3,14 @@
 What enters is prompts of one row each, whose conditions stand in their places, behind columns that are free; what
 leaves is one draw a prompt. What stands before a condition is drawn without knowing of it. So a draw has a weight: the
 probability that the model, had it been free, would have met the conditions, each given what stands before it. A draw is
-taken with just that probability, which is exact; where none of CANDIDATES is taken, one of them is chosen by weight
-(importance resampling, Rubin 1987). To write conditioned columns first instead spares the draws, and asks a model that
-has learnt one order for another: of adult's rows by class, target in front, it had the classes the wrong way round.
+taken with just that probability, which is exact (at temperature 1 with nothing cut: so weights are measured); where
+none of CANDIDATES is taken, one of them is chosen by weight (importance resampling, Rubin 1987). To write conditioned
+columns first instead spares the draws, and asks a model that has learnt one order for another: of adult's rows by
+class, target in front, it had the classes the wrong way round.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from harmonic.decode.conditions import Conditions, head_of
 from harmonic.decode.sampler import Draw, Prompt, Sampler
+from harmonic.decode.slot import Usage
 from harmonic.table.schema import Row
 
 ROUNDS = (1, 1, 2, 4, 8)
@@ -25,11 +26,22 @@ ROUNDS = (1, 1, 2, 4, 8)
 CANDIDATES = sum(ROUNDS)
 STREAM = 133
 """Name of the random stream that takes and chooses."""
+BATCH = 512
+"""Rows whose candidates are held at once."""
+FEW = 0.1
+"""As long as no more of the rows are chosen by weight, nothing need be said."""
+_LEAST = -1e3
+"""A weight that stands for impossible: where all candidates are, they are equally so."""
 
 
 def is_weighed(prompt: Prompt) -> bool:
     """Whether a condition stands behind what is free, so that draws of the prompt differ in weight."""
     return bool(prompt.known) or bool(_behind(prompt))
+
+
+def freed(prompt: Prompt) -> Prompt:
+    """The prompt without what stands behind free columns."""
+    return replace(prompt, conditions=_head(prompt), known={})
 
 
 def draw_rows(
@@ -39,20 +51,23 @@ def draw_rows(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> Draw:
-    """The rows of prompts, weighed where that is needed: of one table all are, or none is."""
-    if any(map(is_weighed, prompts)):
-        return draw_weighed(sampler, prompts, seed=seed, progress=progress)
-    return sampler.draw(prompts, seed=seed, progress=progress)
+    """The rows of prompts, weighed where that is needed; calls progress(rows so far)."""
+    apart = [prompt for prompt in prompts if is_weighed(prompt)]
+    rest = [prompt for prompt in prompts if not is_weighed(prompt)]
+    # Apart: the numbers of candidates are no numbers of rows.
+    whole = sampler.draw(rest, seed=seed, progress=progress) if rest else Draw()
+    for start in range(0, len(apart), BATCH):
+        later = draw_weighed(sampler, apart[start : start + BATCH], seed=seed)
+        whole.rows.update(later.rows)
+        whole.rejects.update(later.rejects)
+        whole.usage.add(later.usage)
+        if progress is not None:
+            progress(len(whole.rows))
+    return whole
 
 
-def draw_weighed(
-    sampler: Sampler,
-    prompts: Sequence[Prompt],
-    *,
-    seed: int,
-    progress: Callable[[int], None] | None = None,
-) -> Draw:
-    """One row a prompt, by its number; calls progress(rows so far). Rows do not depend on each other.
+def draw_weighed(sampler: Sampler, prompts: Sequence[Prompt], *, seed: int) -> Draw:
+    """One row a prompt, by its number. Rows do not depend on each other.
 
     Raises HarmonicError as `Sampler.draw`.
     """
@@ -63,18 +78,30 @@ def draw_weighed(
             break
         asked = [one for item in waiting.values() for one in item.candidates(first, n)]
         draw = sampler.draw(asked, seed=seed)
+        draw.usage.candidates += len(asked)
         whole.rejects.update(draw.rejects)
         whole.usage.add(draw.usage)
         weights = _weights(sampler, asked, draw)
         for number, item in list(waiting.items()):
             item.add(draw, weights)
-            found = item.taken(seed, is_last=first + n == CANDIDATES)
-            if found is not None:
-                whole.rows[number] = found
+            if (row := item.taken(seed)) is not None:
+                whole.rows[number] = row
                 del waiting[number]
-        if progress is not None:
-            progress(len(whole.rows))
+    whole.usage.by_weight += len(waiting)
+    whole.rows.update({number: item.chosen(seed) for number, item in waiting.items()})
     return whole
+
+
+def doubt(usage: Usage, n_rows: int) -> str:
+    """What is to be said of rows that were chosen by weight; "" where they are few."""
+    share = usage.by_weight / max(1, n_rows)
+    if share <= FEW:
+        return ""
+    return (
+        f"{100 * share:.0f} % of the rows: the conditions are rare behind what stands before them, so that none of "
+        f"{CANDIDATES} draws was taken and one was chosen by weight. Such rows follow the model roughly. Train with "
+        "[prompt] order = 'shuffled', or with the conditioned columns first, to have them exactly."
+    )
 
 
 def _rounds() -> Iterator[tuple[int, int]]:
@@ -107,19 +134,21 @@ class _Waiting:
             self.rows.append(draw.rows[number])
             self.weights.append(weights[number])
 
-    def taken(self, seed: int, *, is_last: bool) -> Row | None:
-        """The first candidate that luck takes; at last, if it took none, one by weight."""
-        rng = np.random.default_rng([seed, STREAM, self.prompt.first_row])
-        luck, gumbel = np.log(rng.random(CANDIDATES)), rng.gumbel(size=CANDIDATES)
+    def taken(self, seed: int) -> Row | None:
+        """The first candidate that luck takes, if it takes one."""
         weights = np.array(self.weights)
+        luck = np.log(self._rng(seed, 0).random(CANDIDATES))
         kept = np.flatnonzero(luck[: len(weights)] < weights)
-        if len(kept):
-            return self.rows[int(kept[0])]
-        if not is_last:
-            return None
-        # Where all are impossible they are equally so.
-        best = np.where(np.isfinite(weights), weights, -1e300) + gumbel
-        return self.rows[int(best.argmax())]
+        return self.rows[int(kept[0])] if len(kept) else None
+
+    def chosen(self, seed: int) -> Row:
+        """One of those that luck left, by weight: they are the likelier to be left the less they weigh."""
+        weights = np.maximum(self.weights, _LEAST)
+        odds = weights - np.log1p(-np.exp(np.minimum(weights, -1e-12)))
+        return self.rows[int((odds + self._rng(seed, 1).gumbel(size=len(odds))).argmax())]
+
+    def _rng(self, seed: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([seed, STREAM, self.prompt.first_row, purpose])
 
 
 def _weights(sampler: Sampler, prompts: Sequence[Prompt], draw: Draw) -> dict[int, float]:
@@ -128,12 +157,11 @@ def _weights(sampler: Sampler, prompts: Sequence[Prompt], draw: Draw) -> dict[in
     # In exact mode a mask is weighed out already.
     narrowed = [] if sampler.exact else [prompt for prompt in prompts if _behind(prompt)]
     if narrowed:
-        free = [replace(prompt, conditions=_head(prompt), known={}) for prompt in narrowed]
-        scores = sampler.score(free, draw.rows)
+        scores = sampler.score([freed(prompt) for prompt in narrowed], draw.rows)
         for number, score in scores.items():
             # What is known stands in both, at the model's own probability.
             weights[number] += min(0.0, score.masked - draw.log_probs[number])
-    return {number: weight if math.isfinite(weight) else -math.inf for number, weight in weights.items()}
+    return weights
 
 
 def _head(prompt: Prompt) -> Conditions:

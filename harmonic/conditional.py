@@ -109,7 +109,8 @@ def ask(
     keeps_order: bool,
     note: str = "",
 ) -> list[Prompt]:
-    """The prompt of a run; one of each of its rows where `order` is kept and draws have to be weighed."""
+    """The prompt of a run; one of each of its rows where draws have to be weighed. keeps_order: whether conditioned
+    columns stay where `order` has them."""
     conditions, known = split_known(order, run.conditions) if keeps_order else (run.conditions, None)
     prompt = partial(sampler.prompt, shown, order, conditions=conditions, asked=asked, known=known, note=note)
     whole = prompt(first_row=run.first_row, n_rows=run.n_rows)

@@ -198,7 +198,8 @@ class MallmSection:
     "none" (no edges), "best" (whichever of these three wins the first contest), "random" (as many edges as were
     learnt), or a JSON file: {"column": ["parent", ...]}."""
     says_graph: bool = True
-    """Whether the prompt names the causes; columns are written parents first either way."""
+    """Whether the prompt names the causes; columns are written parents first either way, but for an adapter that has
+    learnt one order."""
     edits: Literal["model", "random", "none"] = "model"
     """Who edits the graph. "random" is the control; with "none" it stays as it began."""
     steps: Natural = 4
@@ -243,7 +244,7 @@ class SampleSection:
     quotas: Mapping[str, Any] | None = None
     """By column, how many rows, or which share of them, hold a value: [sample.quotas.class] yes = 0.5, no = 0.5."""
     rules: tuple[str, ...] = ()
-    """What must hold between columns in every row: "start <= end". Of one column, `where` costs nothing."""
+    """What must hold between columns in every row: "start <= end". Of one column, `where` is cheaper."""
 
 
 @dataclass(frozen=True)

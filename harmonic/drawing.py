@@ -7,6 +7,7 @@ own number alone, so that a table can be drawn in any pieces.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harmonic.candidates import draw_rows
+from harmonic.candidates import doubt, draw_rows, freed
 from harmonic.conditional import Source, conditioned, prompts_of
 from harmonic.config import SampleSection
 from harmonic.decode.choice import Choice
@@ -36,6 +37,8 @@ from harmonic.table.schema import Row, Schema
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 AUDIT_ROWS = 256
 """So many rows are scored to say what the mask has cost: the standard error of a share is then 3 points at most."""
@@ -111,7 +114,10 @@ class Synthesizer(ABC):
         `settings`. Raises HarmonicError for conditions that no row could meet.
         """
         settings = conditioned(settings or SampleSection(), n, given, where, quotas)
-        return from_rows(self.draw(0, n, seed=seed, settings=settings).rows, self.schema_, seed=seed)
+        drawn = self.draw(0, n, seed=seed, settings=settings)
+        if note := doubt(drawn.usage, n):
+            log.warning(note)
+        return from_rows(drawn.rows, self.schema_, seed=seed)
 
     def impute(
         self,
@@ -252,7 +258,7 @@ class Drawer:
         for start, end in waves(0, stop, self.law.contexts, size):
             source = self._source(start, seed, settings, lambda low, high: list(rows[low:high]))
             prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
-            scores += sampler.score(prompts, known).values()
+            scores += sampler.score([freed(prompt) for prompt in prompts], known).values()
         return Audit.of(scores) if scores else None
 
     def shown_to(self, n_rows: int, *, seed: int, settings: SampleSection) -> list[ShownRows] | None:

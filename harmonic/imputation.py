@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from harmonic.candidates import draw_weighed
+from harmonic.candidates import draw_rows
 from harmonic.conditional import check_rules
 from harmonic.decode.conditions import Condition, Conditions, given_row, split_known
 from harmonic.decode.sampler import Prompt, Sampler
@@ -135,7 +135,7 @@ def draw_missing(
             _prompt(sampler, incomplete, number, contexts.around(places[number], number), contexts)
             for number in batch
         ]
-        drawn.update(draw_weighed(sampler, prompts, seed=seed).rows)
+        drawn.update(draw_rows(sampler, prompts, seed=seed).rows)
         if progress is not None:
             progress(len(drawn))
     return drawn

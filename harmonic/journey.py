@@ -20,6 +20,7 @@ import pandas as pd
 
 from harmonic import files
 from harmonic.building import build_harmonic, build_mallm, build_synthesizer, policy_of
+from harmonic.candidates import doubt
 from harmonic.config import Config, EvaluateSection, SampleSection
 from harmonic.drawing import Synthesizer
 from harmonic.errors import HarmonicError
@@ -337,6 +338,8 @@ def _facts(
 ) -> dict[str, Any]:
     """What a draw has taken, and what the mask has cost it; processes draw side by side."""
     usage, seconds = joined.usage, joined.seconds / n_processes
+    if note := doubt(usage, joined.n_rows):
+        log.warning(note)
     return {
         "settings": plain(settings),
         "rows": joined.n_rows,
@@ -344,6 +347,8 @@ def _facts(
         "prompt_tokens": usage.prompt_tokens,
         "row_tokens": usage.row_tokens,
         "rejected_tokens": usage.rejected_tokens,
+        "candidates": usage.candidates,
+        "by_weight": usage.by_weight,
         "forced_share": usage.forced_tokens / usage.row_tokens if usage.row_tokens else 0.0,
         "seconds": round(seconds, 2),
         **synthesizer.pace(usage, joined.n_rows, seconds, settings),

@@ -21,7 +21,7 @@ import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -54,11 +54,19 @@ class Run:
     """A run folder: `Run.open` for the one process that writes it, `Run.join` for those beside or after it."""
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], lock: int | None = None, *, is_new: bool = False
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        lock: int | None = None,
+        *,
+        is_new: bool = False,
+        made_folder: bool = False,
     ) -> None:
         self.folder = folder
         self.is_new = is_new
         """Whether it was begun here and now."""
+        self.made_folder = made_folder
+        """Whether there was no such folder before."""
         self.config = config
         """The resolved config as plain data, for `config.config_from_dict`."""
         self._lock = lock
@@ -82,6 +90,7 @@ class Run:
         path = Path(folder)
         with files.explained(path):
             _check_may_open(path, config, resume, force)
+            is_there = path.is_dir()
             path.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(path)
         try:
@@ -95,7 +104,13 @@ class Run:
             if not goes_on:
                 files.write_json(path / "environment.json", environment())
                 files.write_json(path / "config.json", config)
-            run = cls(path, files.read_json(path / "config.json"), lock, is_new=not goes_on)
+            run = cls(
+                path,
+                files.read_json(path / "config.json"),
+                lock,
+                is_new=not goes_on,
+                made_folder=not is_there,
+            )
             run._log_opening(goes_on)
         except BaseException:
             _give_lock(path, lock)
@@ -119,12 +134,17 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         has_worked = not self.is_new or any(self.has(name) for name in LAYOUT if name not in _BEFORE_WORK)
-        if isinstance(error, HarmonicError) and not has_worked:
-            # Refused before any work: mended, it may begin in the same place.
-            _empty(self.folder)
-        self.close()
-        if isinstance(error, HarmonicError) and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        is_refused = isinstance(error, HarmonicError) and not has_worked
+        try:
+            if is_refused:
+                # Mended, it may begin in the same place.
+                _empty(self.folder)
+        finally:
+            self.close()
+        if is_refused and self.made_folder:
+            # Something else may stand in it, or hold it: the refusal is what is to be said.
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def close(self) -> None:
         """Lets others have the folder."""

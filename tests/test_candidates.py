@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from harmonic import Harmonic
-from harmonic.candidates import CANDIDATES, ROUNDS, is_weighed
+from harmonic.candidates import CANDIDATES, ROUNDS, draw_rows, is_weighed
 from harmonic.config import BudgetSection, PromptSection, SampleSection
 from harmonic.decode.conditions import conditions_of, head_of, split_known
+from harmonic.decode.sampler import Prompt
 from harmonic.errors import HarmonicError
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema
@@ -89,6 +90,14 @@ def test_rows_under_conditions_follow_the_model_given_them(
     assert _distance(model, law, asked) < LIMIT
 
 
+def test_in_exact_mode_they_follow_the_model_without_its_mask(model: Harmonic) -> None:
+    rows = list(product(*LEVELS.values()))
+    full = np.exp(model.score(from_rows(rows, model.schema_))["full"].to_numpy())
+    law = dict(zip(rows, full, strict=True))
+    for asked in ({"given": {"class": "no"}}, {"given": {"colour": "green"}, "where": ["size != 'large'"]}):
+        assert _distance(model, law, {**asked, "settings": SampleSection(exact=True)}) < LIMIT
+
+
 def test_without_weights_they_would_not(
     model: Harmonic, law: dict[tuple[str, ...], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +120,54 @@ def test_a_narrowed_column_behind_a_free_one_is_weighed_too(
         "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, 0.0)
     )
     assert _distance(model, law, asked) > LIMIT
+
+
+def test_rows_that_are_weighed_and_rows_that_are_not_are_drawn_beside_each_other(model: Harmonic) -> None:
+    sampler = model._drawer.sampler(SampleSection())
+    order, schema = (0, 1, 2), model.schema_
+    given = [conditions_of(schema, {"class": "yes"}), (), conditions_of(schema, {"size": "large"})]
+
+    def prompts(numbers: range) -> list[Prompt]:
+        made = []
+        for number in numbers:
+            kept, known = split_known(order, given[number % 3])
+            made.append(
+                sampler.prompt([], order, first_row=number, n_rows=1, conditions=kept, asked=1, known=known)
+            )
+        return made
+
+    seen: list[int] = []
+    whole = draw_rows(sampler, prompts(range(30)), seed=5, progress=seen.append).rows
+    assert sorted(whole) == list(range(30))
+    assert seen[-1] == 30 and seen == sorted(seen)
+    parts = [draw_rows(sampler, prompts(range(first, first + 10)), seed=5).rows for first in (0, 10, 20)]
+    assert {number: row for part in parts for number, row in part.items()} == whole
+    assert all(whole[number][2] == "yes" for number in range(0, 30, 3))
+    assert all(whole[number][0] == "large" for number in range(2, 30, 3))
+
+
+def test_rows_chosen_by_weight_are_counted_and_said(
+    model: Harmonic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = SampleSection(rows=8, given={"class": "yes"})
+    assert model.draw(0, 8, settings=settings).usage.by_weight == 0
+    monkeypatch.setattr(
+        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, -50.0)
+    )
+    usage = model.draw(0, 8, settings=settings).usage
+    assert (usage.candidates, usage.by_weight) == (8 * CANDIDATES, 8)
+    model.sample(8, given={"class": "yes"})
+    assert "100 % of the rows" in caplog.text
+
+
+def test_the_audit_asks_what_the_mask_costs_and_not_how_rare_conditions_are(model: Harmonic) -> None:
+    settings = SampleSection(rows=64, given={"class": "no"}, where=("colour == 'red'",))
+    free, bound = (
+        model.audit(model.draw(0, 64, settings=one).rows, settings=one)
+        for one in (SampleSection(rows=64), settings)
+    )
+    assert free is not None and bound is not None
+    assert bound.kept_mass == pytest.approx(free.kept_mass, abs=0.1)
 
 
 def test_what_nothing_free_stands_before_needs_no_candidates(model: Harmonic) -> None:

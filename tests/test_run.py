@@ -75,6 +75,10 @@ def test_a_run_refused_before_any_work_leaves_nothing(tmp_path: Path) -> None:
         run.write_json("schema.json", {})
         raise HarmonicError("wrong")
     assert not (tmp_path / "run").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(HarmonicError, match="wrong"), Run.open(tmp_path / "mine", CONFIG):
+        raise HarmonicError("wrong")
+    assert list((tmp_path / "mine").iterdir()) == [], "a folder that was there stays"
 
 
 @pytest.mark.parametrize("error", [HarmonicError("wrong"), KeyboardInterrupt(), RuntimeError("ours")])

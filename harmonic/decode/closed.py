@@ -63,7 +63,9 @@ class ClosedChooser:
         log_probs = scores.gather(1, best)[:, 0] - everything
         log_known = log_shares(within, scores, everything)
         edge = at.gather(1, best)[:, 0]
-        kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
+        # What is known is not what the mask cut: it has a weight of its own.
+        free = cut if within is scores else truncated(scores, self._choice)
+        kept = log_kept(free, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens, states = edges.tokens[edge].tolist(), edges.targets[edge].tolist()
         made = zip(slots, tokens, states, log_probs.tolist(), kept, log_known, strict=True)
         return [

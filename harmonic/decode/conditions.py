@@ -126,7 +126,7 @@ def split_known(order: Sequence[int], conditions: Conditions) -> tuple[Condition
 
 def head_of(order: Sequence[int], conditions: Conditions) -> Conditions:
     """The conditions before which nothing is free: those of given cells that `order` begins with, and of the column
-    behind them. All rows meet them with one probability."""
+    behind them."""
     by_place = {condition.place: condition for condition in conditions}
     given = list(takewhile(lambda place: place in by_place and by_place[place].is_given, order))
     head = set(order[: len(given) + 1])

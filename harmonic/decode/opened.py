@@ -64,7 +64,9 @@ class OpenChooser:
         everything = scores.logsumexp(1)
         log_probs = scores.gather(1, picked[:, None].clamp(min=0))[:, 0] - everything
         log_known = log_shares(within, scores, everything)
-        kept = log_kept(cut, logits, self._choice) if self._weighs else [0.0] * len(slots)
+        # What is known is not what the mask cut: it has a weight of its own.
+        free = cut if within is scores else truncated(scores, self._choice)
+        kept = log_kept(free, logits, self._choice) if self._weighs else [0.0] * len(slots)
         tokens = head.tokens(picked.clamp(min=0)).tolist()
         made = zip(slots, picked.tolist(), tokens, log_probs.tolist(), kept, log_known, strict=True)
         return [

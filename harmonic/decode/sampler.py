@@ -58,6 +58,10 @@ class Prompt:
     candidate_of: int | None = None
     """The row of the table that its one row may become, where several are drawn for it."""
 
+    def row(self, number: int) -> int:
+        """Which row of the table its row `number` is to be, for people."""
+        return number if self.candidate_of is None else self.candidate_of
+
 
 @dataclass(slots=True)
 class Draw:
@@ -305,9 +309,8 @@ class Sampler:
             return True
         draw.rejects[flaw] += 1
         if slot.attempt + 1 >= self.max_attempts:
-            number = slot.number if prompt.candidate_of is None else prompt.candidate_of
             raise HarmonicError(
-                f"Row {number}: {self.max_attempts} draws of it were all rejected "
+                f"Row {prompt.row(slot.number)}: {self.max_attempts} draws of it were all rejected "
                 f"({', '.join(f'{reason}: {count}' for reason, count in draw.rejects.most_common())}). "
                 "Raise [sample] max_attempts, or loosen the rule or column named here."
             )
@@ -346,9 +349,9 @@ class Sampler:
             most = len(ids) + prompt.n_rows * (len(prefix) + program.longest)
             if most > self.context_length:
                 raise HarmonicError(
-                    f"Row {prompt.first_row}: its prompt has {len(ids)} tokens and {prompt.n_rows} rows may take "
-                    f"{most - len(ids)}, the model's context holds {self.context_length}. Show fewer examples or ask "
-                    "for fewer rows in [prompt]."
+                    f"Row {prompt.row(prompt.first_row)}: its prompt has {len(ids)} tokens and {prompt.n_rows} rows "
+                    f"may take {most - len(ids)}, the model's context holds {self.context_length}. "
+                    "Show fewer examples or ask for fewer rows in [prompt]."
                 )
             by_row[prompt.first_row] = prompt
             prefixes = (prefix,) * prompt.n_rows if prefix else ()

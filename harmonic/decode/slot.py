@@ -40,6 +40,10 @@ class Usage:
     """Tokens of rows that were rejected; the others count accepted rows alone."""
     steps: int = 0
     occupied: int = 0
+    candidates: int = 0
+    """Draws of rows that were weighed: each row had some."""
+    by_weight: int = 0
+    """Rows none of whose candidates was taken, so that one was chosen by weight."""
 
     @property
     def tokens(self) -> int:

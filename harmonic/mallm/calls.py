@@ -19,9 +19,10 @@ _ANY = ("shuffled", "target_then_shuffled")
 
 def calls_of(section: MallmSection, learnt: Learnt | None, schema: Schema) -> Calls:
     """The calls that [mallm] asks for; what it leaves open is the adapter's, or the default."""
-    given = {"examples": section.examples, "rows": section.rows}
-    usual = {} if learnt is None else {"examples": learnt.examples, "rows": learnt.rows}
-    counts = usual | {name: count for name, count in given.items() if count is not None}
+    counts: dict[str, int] = {}
+    for source in (learnt, section):
+        said = {name: getattr(source, name, None) for name in ("examples", "rows")}
+        counts |= {name: count for name, count in said.items() if count is not None}
     return Calls(choice=section.choice, says_graph=section.says_graph, order=_order(learnt, schema), **counts)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harmonic.candidates import freed
 from harmonic.config import MallmSection, ModelSection, SampleSection
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
@@ -160,7 +161,7 @@ class MallmGan(Synthesizer):
             return None
         plan = self._drawer.plan(settings, settings.seed)
         prompts, _ = generator.prompts(self._fitted.best, plan, 0, stop)
-        scores = generator.sampler.score(prompts, dict(enumerate(rows[:stop])))
+        scores = generator.sampler.score([freed(one) for one in prompts], dict(enumerate(rows[:stop])))
         return Audit.of(list(scores.values())) if scores else None
 
     def shown_to(self, n_rows: int, *, settings: SampleSection) -> list[ShownRows] | None:
@@ -188,9 +189,8 @@ class MallmGan(Synthesizer):
         target = names.index(schema.target) if schema.target in names else None
         self._drawing = Drawer(self.loaded_, grammar, schema, ContextLaw(), Shown(self.rows_, None), target)
         first = self._generator(self.seed, SampleSection())
-        self.law_ = ContextLaw(
-            examples=first.calls.examples, fewest=first.calls.examples, rows=first.calls.rows
-        )
+        law = ContextLaw(examples=first.calls.examples, fewest=first.calls.examples, rows=first.calls.rows)
+        self.law_ = law if self._learnt is None else replace(law, order=self._learnt.order)
         self._drawing = Drawer(self.loaded_, grammar, schema, self.law_, Shown(self.rows_, None), target)
         for note in (*notes, *first.notes):
             log.warning(note)

@@ -48,7 +48,7 @@ class Calls:
     """Rows that a call asks for."""
     choice: Choice = "by_class"
     says_graph: bool = True
-    """Whether the prompt names the causes; columns stand parents first either way."""
+    """Whether the prompt names the causes."""
     order: tuple[int, ...] | None = None
     """The order of columns that the model has learnt; None = parents first."""
 

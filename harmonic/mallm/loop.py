@@ -168,7 +168,7 @@ class _Counted:
 
         def draw(candidate: Candidate, first: int, stop: int) -> list[Row]:
             drawn = generator.draw(candidate, first, stop)
-            self.calls += -(-(stop - first) // generator.calls.rows)
+            self.calls += drawn.usage.candidates or -(-(stop - first) // generator.calls.rows)
             self.usage.add(drawn.usage)
             return [drawn.rows[row] for row in range(first, stop)]
 

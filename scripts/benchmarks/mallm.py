@@ -76,7 +76,7 @@ def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, fl
     split = Split(*read_rows(arguments.data_dir, *TABLES[table], is_clean=table.endswith("clean")))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        adapter = _adapter(split, seed, Path(folder)) if name.endswith(_ADAPTER) else []
+        adapter = _adapter(split, arguments.set, seed, Path(folder)) if name.endswith(_ADAPTER) else []
         model = _fitted(split.train, str(split.schema.target), [*arguments.set, *adapter], seed)
     fit_seconds = time.monotonic() - started
     settings = _settings(arguments.set)
@@ -94,9 +94,11 @@ def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, fl
     }
 
 
-def _adapter(split: Split, seed: int, folder: Path) -> list[str]:
+def _adapter(split: Split, overrides: list[str], seed: int, folder: Path) -> list[str]:
     """The setting that names a model fine-tuned on the training rows, in `folder`."""
-    fitted(split.train, str(split.schema.target), config_of([f"run.seed={seed}"]), seed, folder)
+    shared = [one for one in overrides if one.startswith(("model.", "prompt.", "quantization."))]
+    config = config_of([*shared, f"run.seed={seed}"])
+    fitted(split.train, str(split.schema.target), config, seed, folder)
     return [f'mallm.adapter="{folder / "adapter"}"']
 
 
