@@ -42,7 +42,8 @@ MAY_USE: dict[str, set[str]] = {
     "building": _TO_DECODE | {"synthesizer", "mallm"},
     "inside": _TO_DECODE | {"building", "baselines", "evaluation"},
     "journey": _TO_DECODE
-    | {"decode", "drawing", "synthesizer", "mallm", "evaluation", "exposure", "pieces", "building", "inside"},
+    | {"decode", "candidates", "drawing", "synthesizer", "mallm", "evaluation", "exposure", "pieces"}
+    | {"building", "inside"},
     "auditing": _TO_DECODE | {"synthesizer", "building", "baselines", "evaluation", "journey"},
     "repeats": GROUND | {"journey", "evaluation"},
 }
