@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -57,17 +58,26 @@ def draw_rows(
     # Apart: the numbers of candidates are no numbers of rows.
     whole = sampler.draw(rest, seed=seed, progress=progress) if rest else Draw()
     for start in range(0, len(apart), BATCH):
-        later = draw_weighed(sampler, apart[start : start + BATCH], seed=seed)
+        further = None if progress is None else partial(_say, progress, len(whole.rows))
+        later = draw_weighed(sampler, apart[start : start + BATCH], seed=seed, progress=further)
         whole.rows.update(later.rows)
         whole.rejects.update(later.rejects)
         whole.usage.add(later.usage)
-        if progress is not None:
-            progress(len(whole.rows))
     return whole
 
 
-def draw_weighed(sampler: Sampler, prompts: Sequence[Prompt], *, seed: int) -> Draw:
-    """One row a prompt, by its number. Rows do not depend on each other.
+def _say(progress: Callable[[int], None], before: int, n_rows: int) -> None:
+    progress(before + n_rows)
+
+
+def draw_weighed(
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    *,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Draw:
+    """One row a prompt, by its number; calls progress(rows so far). Rows do not depend on each other.
 
     Raises HarmonicError as `Sampler.draw`.
     """
@@ -87,8 +97,12 @@ def draw_weighed(sampler: Sampler, prompts: Sequence[Prompt], *, seed: int) -> D
             if (row := item.taken(seed)) is not None:
                 whole.rows[number] = row
                 del waiting[number]
+        if progress is not None:
+            progress(len(whole.rows))
     whole.usage.by_weight += len(waiting)
     whole.rows.update({number: item.chosen(seed) for number, item in waiting.items()})
+    if progress is not None:
+        progress(len(whole.rows))
     return whole
 
 
