@@ -59,10 +59,7 @@ def draw_rows(
     whole = sampler.draw(rest, seed=seed, progress=progress) if rest else Draw()
     for start in range(0, len(apart), BATCH):
         further = None if progress is None else partial(_say, progress, len(whole.rows))
-        later = draw_weighed(sampler, apart[start : start + BATCH], seed=seed, progress=further)
-        whole.rows.update(later.rows)
-        whole.rejects.update(later.rejects)
-        whole.usage.add(later.usage)
+        whole.add(draw_weighed(sampler, apart[start : start + BATCH], seed=seed, progress=further))
     return whole
 
 

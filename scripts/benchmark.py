@@ -13,6 +13,7 @@ python scripts/benchmark.py imputation --seeds 5          cells of the quickstar
 python scripts/benchmark.py nano                          bits a cell of unseen real rows, given 0 to 64 examples
 python scripts/benchmark.py fewrows --seeds 5             our rows beside the rivals' figures, on nine small tables
 python scripts/benchmark.py ablations --seeds 3           random weights, other sizes, neighbours, completion only
+python scripts/benchmark.py conditions --seeds 1          rows by class beside free ones: quality and seconds
 python scripts/benchmark.py mallm --only adult_100        MALLM-GAN on few rows and on a known law; its loop's gain
 python scripts/benchmark.py inside --seeds 5              attacks on the model itself, DLT, and LLE of its rows
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
@@ -42,6 +43,7 @@ MEASUREMENTS = (
     "nano",
     "fewrows",
     "ablations",
+    "conditions",
     "mallm",
     "inside",
     "neighbors",

@@ -77,6 +77,12 @@ class Draw:
     longest: int = 0
     """The most tokens that a row took."""
 
+    def add(self, later: Draw) -> None:
+        """Takes in rows, rejects and usage of another draw of the same table."""
+        self.rows.update(later.rows)
+        self.rejects.update(later.rejects)
+        self.usage.add(later.usage)
+
 
 class Grammar:
     """The compiled segments of a codec's columns under one tokenizer."""

@@ -106,9 +106,8 @@ class Generator:
             prompts, known = self.prompts(candidate, plan, begin, until, made)
             further = _shifted(progress, len(whole.rows))
             part = draw_rows(self.sampler, prompts, seed=self.seed, progress=further) if prompts else Draw()
-            whole.rows.update(known | part.rows)
-            whole.rejects.update(part.rejects)
-            whole.usage.add(part.usage)
+            whole.rows.update(known)
+            whole.add(part)
             begin = until
         whole.rows = {number: whole.rows[number] for number in range(first, stop)}
         return whole
