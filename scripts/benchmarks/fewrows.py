@@ -7,7 +7,6 @@ of TUNING; those of rivals.TABLES are the report. A table and seed stand in a fi
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 import tomllib
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from benchmarks.kept import kept
 from benchmarks.rivals import PUBLISHED, TABLES, read_split
 from harmonic import Harmonic, MallmGan, journey, read_table, split_table
 from harmonic.config import Config, config_from_dict
@@ -83,18 +83,11 @@ def figures_of(
     arguments: Namespace, name: str, seed: int, overrides: Sequence[str], *, folder: str = "fewrows"
 ) -> dict[str, float]:
     """The figures of one table and seed under `overrides`: as they stand in `folder` of `--out`, or measured now."""
-    place = Path(arguments.out) / folder / f"{name}-s{seed}.json"
-    if not _stands(place, overrides):
-        figures = _measured(split_of(arguments.data_dir, name, seed), overrides, seed)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps({"set": list(overrides), **figures}, indent=2) + "\n")
-    kept: dict[str, float] = json.loads(place.read_text())
-    return kept
-
-
-def _stands(place: Path, overrides: Sequence[str]) -> bool:
-    """Whether the figures of these settings are there; those of others are measured anew."""
-    return place.exists() and json.loads(place.read_text())["set"] == list(overrides)
+    return kept(
+        Path(arguments.out) / folder / f"{name}-s{seed}.json",
+        {"set": list(overrides)},
+        lambda: _measured(split_of(arguments.data_dir, name, seed), overrides, seed),
+    )
 
 
 def split_of(data_dir: Path, name: str, seed: int) -> Split:

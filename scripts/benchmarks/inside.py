@@ -10,12 +10,12 @@ a file of their own and are read from there.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.fewrows import Split, config_of, fitted, means_of, split_of, yardstick_of
+from benchmarks.kept import kept
 from harmonic import Harmonic
 from harmonic.baselines import ClassConditionalMarginals
 from harmonic.config import Config, LleSection
@@ -42,15 +43,14 @@ N_BY_HEART = 64
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of means over the seeds for each part."""
     for name in arguments.only or [*TABLES, OVERFITTED, FRESH]:
-        found = []
-        for seed in range(1 if name == FRESH else arguments.seeds):
-            place = Path(arguments.out) / "inside" / f"{name}-s{seed}.json"
-            kept = json.loads(place.read_text()) if place.exists() else {}
-            if kept.get("set") != arguments.set:
-                kept = {"set": arguments.set, **_measured(arguments, name, seed)}
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(json.dumps(kept, indent=2) + "\n")
-            found.append(kept)
+        found = [
+            kept(
+                Path(arguments.out) / "inside" / f"{name}-s{seed}.json",
+                {"set": arguments.set},
+                partial(_measured, arguments, name, seed),
+            )
+            for seed in range(1 if name == FRESH else arguments.seeds)
+        ]
         yield {"table": name, "seeds": len(found), **means_of(found)}
 
 

@@ -5,33 +5,33 @@ stand in train) and tables drawn from the network asia, whose law is known. For 
 the settings of `--set`, as many rows as trained are drawn and laid to the yardstick of `rivals`, nothing filtered; then
 rows of the graph that the loop began with, under the same seed, for what the loop has gained. "adult_100+adapter" is
 the same with the model that HARMONIC fine-tuned on the same rows. A table and seed stand in a file of their own and are
-read from there. --rows: rows of asia whose distance to the law is measured.
+read from there. On clean tables "utility_published" is of the published test rows, copies of training rows among
+them. --rows: rows of asia whose distance to the law is measured.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.fewrows import Split, config_of, fitted
+from benchmarks.fewrows import Split, config_of, fitted, yardstick_of
+from benchmarks.kept import kept
 from benchmarks.rivals import RIVALS, read_rows
 from harmonic import journey
 from harmonic.config import Config, SampleSection, config_from_dict
 from harmonic.evaluation.networks import Network, read_network
 from harmonic.evaluation.truth import distance_of_table
-from harmonic.evaluation.yardstick import measure_yardstick
 from harmonic.mallm.discriminator import Discriminator
 from harmonic.mallm.gan import MallmGan
 from harmonic.mallm.network import BicNetwork
@@ -55,50 +55,63 @@ Draw = Callable[[int, int], pd.DataFrame]
 def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of means over the seeds for each table and generator; `--only` names tables."""
     for name in arguments.only or [*TABLES, *ASIA]:
-        found: list[dict[str, Any]] = []
-        for seed in range(arguments.seeds):
-            place = Path(arguments.out) / "mallm" / f"{name}-s{seed}.json"
-            wanted = {"set": arguments.set, "rows": arguments.rows if name in ASIA else None}
-            kept = json.loads(place.read_text()) if place.exists() else {}
-            if {key: kept.get(key) for key in wanted} != wanted:
-                with threadpool_limits(1):
-                    figures = (_asia if name in ASIA else _table)(arguments, name, seed)
-                kept = {**wanted, "figures": figures}
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(json.dumps(kept, indent=2) + "\n")
-            found.append(kept["figures"])
+        is_asia = name.removesuffix(_ADAPTER) in ASIA
+        wish = {"set": arguments.set, "rows": arguments.rows if is_asia else None}
+        with threadpool_limits(1):
+            found = [
+                kept(
+                    Path(arguments.out) / "mallm" / f"{name}-s{seed}.json",
+                    wish,
+                    partial(_asia if is_asia else _table, arguments, name, seed),
+                )
+                for seed in range(arguments.seeds)
+            ]
         for generator in found[0]:
             yield {"table": name, "rows by": generator, **_means([figures[generator] for figures in found])}
 
 
 def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, float]]:
     table = name.removesuffix(_ADAPTER)
-    split = Split(*read_rows(arguments.data_dir, *TABLES[table], is_clean=table.endswith("clean")))
+    splits = {end: _split(arguments.data_dir, table, is_clean) for end, is_clean in _tests(table).items()}
+    split = splits[""]
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        adapter = _adapter(split, arguments.set, seed, Path(folder)) if name.endswith(_ADAPTER) else []
-        model = _fitted(split.train, str(split.schema.target), [*arguments.set, *adapter], seed)
-    fit_seconds = time.monotonic() - started
-    settings = _settings(arguments.set)
-    made = model.sample(len(split.train), seed=seed, settings=settings)
-    seconds = time.monotonic() - started
-    own = {
-        **_judged(split, made, seed),
-        "fit_seconds": fit_seconds,
-        "seconds": seconds,
-        **_loop(model, split, seed),
-    }
-    return {
-        "mallm": own,
-        **{rival: _judged(split, draw(len(split.train), seed), seed) for rival, draw in _others(split)},
-    }
+    with _fitting(arguments, name, split.train, str(split.schema.target), seed) as model:
+        fit_seconds = time.monotonic() - started
+        made = model.sample(len(split.train), seed=seed, settings=_settings(arguments.set))
+        seconds = time.monotonic() - started
+        loop = _loop(model, split, seed)
+    drawn = {rival: draw(len(split.train), seed) for rival, draw in _others(split)}
+    figures = {rival: _judged(splits, frame, seed) for rival, frame in {"mallm": made, **drawn}.items()}
+    figures["mallm"] |= {"fit_seconds": fit_seconds, "seconds": seconds, **loop}
+    return figures
 
 
-def _adapter(split: Split, overrides: list[str], seed: int, folder: Path) -> list[str]:
+def _tests(table: str) -> dict[str, bool]:
+    """The tests of a table, and whether each is cleaned, by the end of their figures' names."""
+    return {"": True, "_published": False} if table.endswith("clean") else {"": False}
+
+
+def _split(data_dir: Path, table: str, is_clean: bool) -> Split:
+    return Split(*read_rows(data_dir, *TABLES[table], is_clean=is_clean))
+
+
+@contextmanager
+def _fitting(
+    arguments: Namespace, name: str, train: pd.DataFrame, target: str, seed: int
+) -> Iterator[MallmGan]:
+    """The loop's outcome on `train`; on a table "+adapter", with the model that is fine-tuned on these rows first."""
+    with TemporaryDirectory() as folder:
+        adapter = (
+            _adapter(train, target, arguments.set, seed, Path(folder)) if name.endswith(_ADAPTER) else []
+        )
+        config = _config([*arguments.set, *adapter, f"run.seed={seed}"])
+        yield journey.build_mallm(config).fit(train, infer_schema(train, target=target))
+
+
+def _adapter(train: pd.DataFrame, target: str, overrides: list[str], seed: int, folder: Path) -> list[str]:
     """The setting that names a model fine-tuned on the training rows, in `folder`."""
     shared = [one for one in overrides if one.startswith(("model.", "prompt.", "quantization."))]
-    config = config_of([*shared, f"run.seed={seed}"])
-    fitted(split.train, str(split.schema.target), config, seed, folder)
+    fitted(train, target, config_of([*shared, f"run.seed={seed}"]), seed, folder)
     return [f'mallm.adapter="{folder / "adapter"}"']
 
 
@@ -109,13 +122,14 @@ def _others(split: Split) -> Iterator[tuple[str, Draw]]:
     yield "real", lambda n, seed: split.train
 
 
-def _judged(split: Split, made: pd.DataFrame, seed: int) -> dict[str, float]:
-    """The yardstick, and by how many points the class balance is off (regression: not defined)."""
-    found = asdict(
-        measure_yardstick(
-            real=split.train, synthetic=made, holdout=split.test, schema=split.schema, seed=seed
-        )
-    )
+def _judged(splits: Mapping[str, Split], made: pd.DataFrame, seed: int) -> dict[str, float]:
+    """The yardstick, utility by every test, and by how many points the class balance is off (quantities: undefined)."""
+    split = splits[""]
+    found = asdict(yardstick_of(split, made, seed))
+    for end, other in splits.items():
+        if end:
+            further = yardstick_of(other, made, seed)
+            found |= {f"utility{end}": further.utility, f"utility_best{end}": further.utility_best}
     target = split.schema.target
     if split.schema.task != "regression":
         shares = [frame[target].value_counts(normalize=True) for frame in (split.train, made)]
@@ -154,27 +168,29 @@ def _loop(model: MallmGan, split: Split, seed: int) -> dict[str, float]:
 def _asia(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, float]]:
     """Total variation to the law: of the drawn rows themselves, of the BIC network, of ours."""
     network: Network = read_network(arguments.data_dir / "bayesnets" / "asia.bif")
-    rows = network.sample(ASIA[name], seed=_JUDGED_AGAIN + seed)
+    rows = network.sample(ASIA[name.removesuffix(_ADAPTER)], seed=_JUDGED_AGAIN + seed)
     # What a user sees: levels that occur. One that does not can never be written.
     target = "dysp" if rows["dysp"].nunique() > 1 else str(rows.columns[0])
-    distance = partial(distance_of_table, network)
     bic = BicNetwork().fit(rows, infer_schema(rows))
-    model = _fitted(rows, target, arguments.set, seed)
-    made = model.sample(arguments.rows, seed=seed, settings=_settings(arguments.set))
+    with _fitting(arguments, name, rows, target, seed) as model:
+        made = model.sample(arguments.rows, seed=seed, settings=_settings(arguments.set))
+        state = model.state_
+    law = network.sample(arguments.rows, seed=seed)
     copies = {tuple(row) for row in rows.itertuples(index=False)}
-    shares = [float(np.mean([tuple(row) in copies for row in frame.itertuples(index=False)])) for frame in
-              (made, network.sample(arguments.rows, seed=seed))]  # fmt: skip
-    return {
-        "mallm": {"tv": distance(made), "equal_a_row": shares[0], "tokens": float(model.state_.tokens)},
-        "rows themselves": {"tv": distance(rows)},
-        "bic_network": {"tv": distance(bic.sample(arguments.rows, seed=seed))},
-        "law": {"tv": distance(network.sample(arguments.rows, seed=seed)), "equal_a_row": shares[1]},
+    drawn = {"mallm": made, "bic_network": bic.sample(arguments.rows, seed=seed), "law": law}
+    figures = {
+        generator: {
+            "tv": distance_of_table(network, frame),
+            "equal_a_row": float(np.mean([tuple(row) in copies for row in frame.itertuples(index=False)])),
+        }
+        for generator, frame in drawn.items()
     }
-
-
-def _fitted(train: pd.DataFrame, target: str, overrides: list[str], seed: int) -> MallmGan:
-    config = _config([*overrides, f"run.seed={seed}"])
-    return journey.build_mallm(config).fit(train, infer_schema(train, target=target))
+    steps = {
+        "steps_taken": float(sum(step.accepted for step in state.steps[1:])),
+        "tokens": float(state.tokens),
+    }
+    figures["mallm"] |= steps
+    return {**figures, "rows themselves": {"tv": distance_of_table(network, rows)}}
 
 
 def _settings(overrides: list[str]) -> SampleSection:
