@@ -5,7 +5,7 @@ model learns the rows by heart before it learns what a class means for each colu
 class hold exactly that, in endless variety: a model begins with class-conditional columns, which leak next to nothing,
 and then sees more and more rows as they are, from which it learns what else hangs together. Where there are few rows
 some, or all, stay crossed to the end: half of their cells hang together still, and no row is seen often enough to be
-learnt by heart.
+learnt by heart. Columns of which one says what stands in the other are crossed as one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
+from harmonic.table.links import linked
 from harmonic.table.schema import Row, Schema
 
 CROSSED = 0.5
@@ -34,6 +35,7 @@ class Crossover:
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
         self._classes = self._groups(schema.task == "regression")
+        self._blocks = linked(rows, [column for column in range(len(names)) if column != self._target])
 
     def __call__(self, member: int, visit: int, rng: Generator) -> Row:
         """Training row number `member` as visit number `visit` sees it."""
@@ -45,11 +47,13 @@ class Crossover:
         return max(fading, self._lasting)
 
     def _crossed(self, row: Row, donors: Sequence[int], rng: Generator) -> Row:
-        """The row with cells of donors drawn anew for each, its target as it was."""
+        """The row with cells of donors drawn anew for each block, its target as it was."""
         crossed = list(row)
-        for column in range(len(row)):
-            if column != self._target and rng.random() < CROSSED:
-                crossed[column] = self._rows[donors[int(rng.integers(len(donors)))]][column]
+        for block in self._blocks:
+            if rng.random() < CROSSED:
+                donor = self._rows[donors[int(rng.integers(len(donors)))]]
+                for column in block:
+                    crossed[column] = donor[column]
         return tuple(crossed)
 
     def _groups(self, is_ordered: bool) -> list[Sequence[int]]:

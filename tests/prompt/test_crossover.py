@@ -94,3 +94,16 @@ def test_a_number_of_rows_stays_crossed_and_of_few_rows_all_do() -> None:
             crossover(member, 1000, rng)[0] != rows[member][0] for member in range(80) for _ in range(40)
         ]
         assert np.isclose(np.mean(moved), share * CROSSED * 79 / 80, atol=0.03)
+
+
+def test_columns_that_say_one_thing_twice_come_from_one_donor() -> None:
+    rng = np.random.default_rng(0)
+    code, free = rng.integers(0, 8, 120), rng.integers(0, 8, 120)
+    frame = pd.DataFrame(
+        {"code": [f"c{x}" for x in code], "free": [f"f{x}" for x in free], "name": [f"n{x}" for x in code]}
+    )
+    schema = infer_schema(frame)
+    crossover = Crossover(to_rows(frame, schema), schema, 10)
+    found = [crossover(member, 0, rng) for member in range(120)]
+    assert all(str(one)[1:] == str(name)[1:] for one, _, name in found)
+    assert any((one, other) != (f"c{code[at]}", f"f{free[at]}") for at, (one, other, _) in enumerate(found))
