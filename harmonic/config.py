@@ -213,6 +213,9 @@ class MallmSection:
     """Rows on which the last candidates of a step are judged; None = as many as train, 50 to 200."""
     margin: NonNegative = 1.0
     """By how many standard errors an edited graph must be ahead to be taken."""
+    selects: bool = True
+    """Whether, after the loop, draws are taken by how real the discriminator finds them, as far as training rows that
+    it has not seen say that this helps."""
     calls: Count | None = None
     """The loop ends after the step in which so many calls of the model were made, ..."""
     tokens: Count | None = None

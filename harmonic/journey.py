@@ -28,7 +28,7 @@ from harmonic.evaluation import Report, evaluate
 from harmonic.evaluation.contamination import Contamination, check_contamination
 from harmonic.exposure import read_echo, write_shown
 from harmonic.inside import attacked, load_base, taught
-from harmonic.mallm.gan import GRAPH, LOOP, MallmGan
+from harmonic.mallm.gan import GRAPH, LOOP, POOL, MallmGan
 from harmonic.pieces import Joined, Pieces, plain
 from harmonic.progress import Progress
 from harmonic.run import Run
@@ -330,7 +330,10 @@ def _looped(run: Run) -> dict[str, Any]:
         [{key: one[key] for key in ("score", "rows")} for one in step["judged"]] for step in found["steps"]
     ]
     steps = [{**step, "judged": scores} for step, scores in zip(found["steps"], judged, strict=True)]
-    return {"graph": found["best"]["graph"], "steps": steps}
+    selection = {}
+    if run.has(POOL):
+        selection = {key: value for key, value in run.read_json(POOL).items() if key != "rows"}
+    return {"graph": found["best"]["graph"], "steps": steps, "selection": selection}
 
 
 def _facts(

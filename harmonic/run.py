@@ -4,7 +4,7 @@ What enters is a folder and a resolved config; what leaves is a `Run` through wh
 
     config.json  environment.json  schema.json  split.json
     adapter/ (or model/)  trainer/        of harmonic
-    loop.json  graph.json                 of mallm
+    loop.json  pool.json  graph.json      of mallm
     samples/seed-1.csv + seed-1.json  log.jsonl  report.json  report.html  DONE (written last)
     audit.json                            of an audit, which has neither samples nor report
 
@@ -32,8 +32,8 @@ from harmonic import __version__, files
 from harmonic.errors import HarmonicError
 
 LAYOUT = (
-    "config.json environment.json schema.json split.json adapter model trainer loop.json graph.json samples log.jsonl "
-    "report.json report.html audit.json contamination.json DONE"
+    "config.json environment.json schema.json split.json adapter model trainer loop.json pool.json graph.json samples "
+    "log.jsonl report.json report.html audit.json contamination.json DONE"
 ).split()
 """Everything that may stand in a run folder."""
 _LOCK = ".lock"

@@ -101,9 +101,7 @@ def test_in_exact_mode_they_follow_the_model_without_its_mask(model: Harmonic) -
 def test_without_weights_they_would_not(
     model: Harmonic, law: dict[tuple[str, ...], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, 0.0)
-    )
+    monkeypatch.setattr("harmonic.candidates._weights", lambda *given: dict.fromkeys(given[2].rows, 0.0))
     assert _distance(model, law, {"given": {"class": "no"}}) > LIMIT
 
 
@@ -116,9 +114,7 @@ def test_a_narrowed_column_behind_a_free_one_is_weighed_too(
     assert _distance(model, law, asked) < LIMIT
     asked = {"where": ["size != 'large'"]}
     assert _distance(model, law, asked) < LIMIT
-    monkeypatch.setattr(
-        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, 0.0)
-    )
+    monkeypatch.setattr("harmonic.candidates._weights", lambda *given: dict.fromkeys(given[2].rows, 0.0))
     assert _distance(model, law, asked) > LIMIT
 
 
@@ -151,9 +147,7 @@ def test_rows_chosen_by_weight_are_counted_and_said(
 ) -> None:
     settings = SampleSection(rows=8, given={"class": "yes"})
     assert model.draw(0, 8, settings=settings).usage.by_weight == 0
-    monkeypatch.setattr(
-        "harmonic.candidates._weights", lambda sampler, prompts, draw: dict.fromkeys(draw.rows, -50.0)
-    )
+    monkeypatch.setattr("harmonic.candidates._weights", lambda *given: dict.fromkeys(given[2].rows, -50.0))
     usage = model.draw(0, 8, settings=settings).usage
     assert (usage.candidates, usage.by_weight) == (8 * CANDIDATES, 8)
     model.sample(8, given={"class": "yes"})

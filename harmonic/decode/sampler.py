@@ -56,7 +56,7 @@ class Prompt:
     known: Mapping[int, str | None] = field(default_factory=dict)
     """Cells, by column, that its rows are known to hold further on: taken in their place, and weighed."""
     candidate_of: int | None = None
-    """The row of the table that its one row may become, where several are drawn for it."""
+    """The first row of the table that its rows may become, where several candidates are drawn for it."""
 
     def row(self, number: int) -> int:
         """Which row of the table its row `number` is to be, for people."""

@@ -13,6 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harmonic.candidates import freed
 from harmonic.config import MallmSection, ModelSection, SampleSection
 from harmonic.decode.sampler import Grammar
@@ -27,10 +29,12 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
+from harmonic.mallm.selection import STREAM_SELECTION, Selection, pool_size, select
 from harmonic.mallm.state import State
 from harmonic.model.identity import ADAPTER_CONFIG
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
+from harmonic.progress import Progress
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_codec
 from harmonic.prompt.learnt import read_learnt
@@ -42,8 +46,9 @@ from harmonic.table.schema import Row, Schema
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LOOP, GRAPH = "loop.json", "graph.json"
-"""What `fit` leaves: every step, and the last graph by itself; the second says that the loop is done."""
+LOOP, POOL, GRAPH = "loop.json", "pool.json", "graph.json"
+"""What `fit` leaves: every step, rows of the last graph from which the discriminator learns to select, and that graph
+by itself, which says that all is done."""
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +81,7 @@ class MallmGan(Synthesizer):
         self.policy = policy
         self.seed = seed
 
+    _selection: Selection | None = None
     needs_rows = True
     """Sampling, too, needs the training rows: prompts show them."""
 
@@ -88,7 +94,8 @@ class MallmGan(Synthesizer):
         out: str | Path | None = None,
         resume: bool = False,
     ) -> MallmGan:
-        """Runs the loop on `train`; its state lands in out/loop.json after each step, the graph in out/graph.json.
+        """Runs the loop on `train`; its state lands in out/loop.json after each step, a pool of rows in out/pool.json
+        where the discriminator selects, and at last the graph in out/graph.json.
 
         val: not looked at: nothing is trained. Raises HarmonicError for tables that cannot be modelled and for graphs
         that are none, before any row is drawn.
@@ -107,9 +114,10 @@ class MallmGan(Synthesizer):
             if place is not None:
                 write_json(place, {"wish": self._wish(), **state.to_json()})
             tell(state)
+        self.state_ = state
+        self._select(train, None if out is None else Path(out))
         if out is not None:
             write_text(Path(out) / GRAPH, state.best.graph.to_json())
-        self.state_ = state
         return self
 
     def load(self, train: DataFrame | None, schema: Schema, folder: str | Path) -> MallmGan:
@@ -124,6 +132,7 @@ class MallmGan(Synthesizer):
         self._take(train, schema)
         names = [column.label for column in schema.modelled]
         self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
+        self._select(train, Path(folder))
         return self
 
     def preflight(self, train: DataFrame, schema: Schema | None = None) -> str:
@@ -148,7 +157,7 @@ class MallmGan(Synthesizer):
         if stop <= first:
             return Drawn([])
         plan = self._drawer.plan(settings, seed)
-        drawn = self._generator(seed, settings).draw(
+        drawn = self._generator(seed, settings, self._selection).draw(
             best, first, min(stop, settings.rows) if plan.n_rows else stop,
             plan=plan, earlier=earlier, progress=progress,
         )  # fmt: skip
@@ -175,8 +184,33 @@ class MallmGan(Synthesizer):
             made += [ShownRows(tuple(shown), tuple(left_out))] * run.n_rows
         return made[:n_rows]
 
+    def _select(self, train: DataFrame, folder: Path | None) -> None:
+        """What takes draws: learnt from the pool that stands in the folder, or from one that is drawn now."""
+        if not self._section.selects:
+            return
+        place = None if folder is None else folder / POOL
+        stands = place is not None and place.exists()
+        pool = (
+            [tuple(row) for row in read_json(place)["rows"]] if place and stands else self._pool(len(train))
+        )
+        selection = self._selection = select(train, pool, self.schema_, seed=self.seed)
+        if place is not None and not stands:
+            write_json(place, {**selection.facts(), "rows": pool})
+        log.info("%s", selection.to_words())
+
+    def _pool(self, n_train: int) -> list[Row]:
+        """Rows of the last graph, of a seed that no table has."""
+        n = pool_size(n_train)
+        log.info("Selection: %d rows are drawn, from which the discriminator learns.", n)
+        seed = int(np.random.default_rng([self.seed, STREAM_SELECTION]).integers(2**31))
+        generator = self._generator(seed, self.settings or SampleSection())
+        with Progress("rows", n) as progress:
+            drawn = generator.draw(self._fitted.best, 0, n, progress=progress.reach)
+        return [drawn.rows[number] for number in range(n)]
+
     def _take(self, train: DataFrame, schema: Schema) -> None:
         """Rows, codec, grammar and models: all but the graph."""
+        self._selection = None
         self.schema_ = schema
         self.rows_: list[Row] = to_rows(train, schema)
         self._base = self._load(None)
@@ -208,11 +242,19 @@ class MallmGan(Synthesizer):
             )
         return Agents(lambda seed: self._generator(seed, settings), discriminator, optimizer)
 
-    def _generator(self, seed: int, settings: SampleSection) -> Generator:
+    def _generator(self, seed: int, settings: SampleSection, selection: Selection | None = None) -> Generator:
         section = self._section
         calls = calls_of(section, self._learnt, self.schema_)
         sampler = self._drawer.sampler(settings)
-        return Generator(sampler, self.rows_, self.schema_, calls, seed=seed, guidance=section.guidance)
+        return Generator(
+            sampler,
+            self.rows_,
+            self.schema_,
+            calls,
+            seed=seed,
+            guidance=section.guidance,
+            weigh=selection,
+        )
 
     def _begun(self, place: Path | None, names: Sequence[str], resume: bool) -> State | None:
         """The state that stands there. Raises HarmonicError if nothing is resumed, or if it is another loop's."""

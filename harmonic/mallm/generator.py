@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harmonic.candidates import draw_rows
+from harmonic.candidates import Weigh, draw_rows
 from harmonic.conditional import ask, check_rules
 from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, within
 from harmonic.decode.sampler import Draw, Prompt, Sampler
@@ -56,7 +56,7 @@ class Calls:
 class Generator:
     """Asks one sampler for rows. `notes` says in words what did not fit the model's context and is smaller.
 
-    guidance: bytes of guidance that a prompt must have room for.
+    guidance: bytes of guidance that a prompt must have room for; weigh: with which probability a row is taken.
     """
 
     def __init__(
@@ -68,9 +68,11 @@ class Generator:
         *,
         seed: int,
         guidance: int = 0,
+        weigh: Weigh | None = None,
     ) -> None:
         calls = calls or Calls()
         self.sampler = sampler
+        self.weigh = weigh
         self.schema = schema
         self.seed = seed
         self.calls, self.notes = self._fitted(calls, rows, guidance)
@@ -105,9 +107,11 @@ class Generator:
             made = self._looked_at(begin // wave * wave, whole, earlier) if looks_back else []
             prompts, known = self.prompts(candidate, plan, begin, until, made)
             further = _shifted(progress, len(whole.rows))
-            part = draw_rows(self.sampler, prompts, seed=self.seed, progress=further) if prompts else Draw()
+            if prompts:
+                whole.add(
+                    draw_rows(self.sampler, prompts, seed=self.seed, weigh=self.weigh, progress=further)
+                )
             whole.rows.update(known)
-            whole.add(part)
             begin = until
         whole.rows = {number: whole.rows[number] for number in range(first, stop)}
         return whole
