@@ -79,6 +79,10 @@ class Generator:
         self.examples = Examples(rows, schema, self.calls.examples, calls.choice, seed=seed)
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
+        # Where nothing is shown and the target stands behind what is free, its class would only cost draws.
+        order = self.calls.order
+        is_free = self.calls.examples > 0 or order is None or order[0] == self._target
+        self._goes_by_class = self.calls.choice == "by_class" and is_free
 
     def draw(
         self,
@@ -164,9 +168,9 @@ class Generator:
     def _of_class(self, conditions: Conditions, pool: Sequence[int]) -> Conditions:
         """The conditions, and that rows are of the class of the rows that a call may show, where these are of one class
         and nothing else is asked of it: rows of another class would have seen none of their own."""
-        place, by_class = self._target, self.calls.choice == "by_class"
+        place = self._target
         is_asked = any(condition.place == place for condition in conditions)
-        if not by_class or is_asked or place is None:
+        if not self._goes_by_class or is_asked or place is None:
             return conditions
         cell, column = self.examples.rows[pool[0]][place], self.schema.modelled[place]
         if self.schema.task != "regression":

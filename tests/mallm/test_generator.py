@@ -96,19 +96,30 @@ def test_a_learnt_order_stays_and_classes_keep_their_shares_without_an_example(
     data: tuple[list[Row], Schema], sampler: Sampler
 ) -> None:
     rows, schema = data
-    calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
-    assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (0, 2, 1))
+    calls = calls_of(MallmSection(), Learnt("target_first", examples=0, rows=1), schema)
+    assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (1, 0, 2))
     generator = Generator(sampler, rows, schema, calls, seed=0)
     plan = Plan(schema, where=["age >= 50"], size=1)
     prompts, _ = generator.prompts(_candidate(schema), plan, 0, 8)
-    assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
-    assert all(len(prompt.known) == 1 for prompt in prompts)
+    assert {prompt.order for prompt in prompts} == {(1, 0, 2)}
     few, many = (generator.draw(_candidate(schema), 0, n, plan=plan).rows for n in (7, 20))
     assert few == {number: many[number] for number in range(7)}
     made = from_rows(list(many.values()), schema)
     assert made["age"].min() >= 50
     share = sum(row[1] == "high" for row in rows) / len(rows)
     assert abs((made["kind"] == "high").mean() - share) <= 1 / len(made) + 1e-9
+
+
+def test_a_class_that_stands_behind_what_is_free_is_left_to_the_model(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
+    prompts, _ = Generator(sampler, rows, schema, calls, seed=0).prompts(
+        _candidate(schema), Plan(schema, size=1), 0, 8
+    )
+    assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
+    assert not any(prompt.known or prompt.conditions for prompt in prompts)
 
 
 def test_what_the_section_says_goes_before_what_an_adapter_has_learnt(
