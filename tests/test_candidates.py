@@ -15,8 +15,9 @@ from harmonic import Harmonic
 from harmonic.candidates import CANDIDATES, ROUNDS, draw_rows, is_weighed
 from harmonic.config import BudgetSection, PromptSection, SampleSection
 from harmonic.decode.conditions import conditions_of, head_of, split_known
-from harmonic.decode.sampler import Prompt
+from harmonic.decode.sampler import Draw, Prompt
 from harmonic.errors import HarmonicError
+from harmonic.prompt.instructions import Instruction
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.infer import infer_schema
 
@@ -194,3 +195,54 @@ def test_a_row_whose_candidates_all_break_a_rule_is_named_by_its_own_number(mode
     settings = SampleSection(rules=("size == 'small'", "size == 'large'"), max_attempts=2)
     with pytest.raises(HarmonicError, match=r"^Row [0-4]: 2 draws of it were all rejected"):
         model.sample(5, given={"class": "yes"}, settings=settings)
+
+
+class Tossing:
+    """A sampler of rows that depend on their number and the seed alone: ("0",) ... ("9",), each as likely."""
+
+    exact = False
+
+    def draw(self, prompts: list[Prompt], *, seed: int, progress: Any = None) -> Draw:
+        made = Draw()
+        for prompt in prompts:
+            for number in range(prompt.first_row, prompt.first_row + prompt.n_rows):
+                assert number not in made.rows
+                made.rows[number] = (str(np.random.default_rng([seed, number]).integers(10)),)
+                made.log_known[number] = 0.0
+        return made
+
+
+def _calls(first: int, stop: int, size: int) -> list[Prompt]:
+    return [Prompt(Instruction("", (), ""), (0,), number, size) for number in range(first, stop, size)]
+
+
+def _favour(rows: Any) -> np.ndarray:
+    """The greater a number the likelier it is taken: 10 % to all."""
+    return np.log([(int(row[0]) + 1) / 10 for row in rows])
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_rows_are_taken_as_they_weigh_whatever_a_prompt_asks_for(size: int) -> None:
+    n = 4000
+    drawn = draw_rows(Tossing(), _calls(0, n, size), seed=3, weigh=_favour)  # type: ignore[arg-type]
+    assert sorted(drawn.rows) == list(range(n))
+    found = np.bincount([int(row[0]) for row in drawn.rows.values()], minlength=10) / n
+    expected = np.arange(1, 11) / 55
+    assert np.abs(found - expected).sum() / 2 < np.sqrt(10 / (2 * np.pi * n)) + 2.5 / np.sqrt(4 * n)
+    assert drawn.usage.by_weight <= n // 100
+    part = draw_rows(Tossing(), _calls(2000, 2100, size), seed=3, weigh=_favour)  # type: ignore[arg-type]
+    assert part.rows == {number: drawn.rows[number] for number in range(2000, 2100)}
+
+
+def test_where_luck_takes_too_few_the_places_left_are_filled_by_weight() -> None:
+    def seldom(rows: Any) -> np.ndarray:
+        return np.log([0.004 if row[0] == "9" else 0.0005 for row in rows])
+
+    drawn = draw_rows(Tossing(), _calls(0, 1000, 5), seed=3, weigh=seldom)  # type: ignore[arg-type]
+    assert len(drawn.rows) == 1000
+    assert drawn.usage.candidates == 200 * CANDIDATES
+    assert drawn.usage.by_weight > 900
+    share = np.mean([row == ("9",) for row in drawn.rows.values()])
+    assert (
+        0.35 < share < 0.6
+    )  # the first of a prompt 8 of 17 times, of eighty candidates, the next ones less often

@@ -250,13 +250,13 @@ def test_a_loop_says_beforehand_what_it_costs(repository: Path, table: Path, tmp
 
 
 @pytest.mark.slow
-def test_a_loop_killed_at_three_moments_ends_with_the_same_table(
+def test_a_loop_killed_at_four_moments_ends_with_the_same_table(
     repository: Path, table: Path, tmp_path: Path
 ) -> None:
     command = ["scripts/mallm.py", "--table", table, *LOOP, "--resume", "--out"]
     _run(repository, *command, tmp_path / "whole", in_pieces=True)
     killed = tmp_path / "killed"
-    for moment in ("loop.json", "samples/seed-0.parts/000000.json", "samples/seed-0.csv"):
+    for moment in ("loop.json", "pool.json", "samples/seed-0.parts/000000.json", "samples/seed-0.csv"):
         process = subprocess.Popen(
             _command(repository, *command, killed, in_pieces=True),
             cwd=repository,

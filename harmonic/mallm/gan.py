@@ -253,7 +253,7 @@ class MallmGan(Synthesizer):
             calls,
             seed=seed,
             guidance=section.guidance,
-            weigh=selection,
+            weigh=selection if selection is not None and selection.trees else None,
         )
 
     def _begun(self, place: Path | None, names: Sequence[str], resume: bool) -> State | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from harmonic.table.graph import CausalGraph
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.schema import Schema
 
-SMALL = MallmSection(examples=4, rows=4, steps=1, proposals=2, judged_rows=16, graph="none")
+SMALL = MallmSection(examples=4, rows=4, steps=1, proposals=2, judged_rows=16, graph="none", selects=False)
+SELECTING = replace(SMALL, selects=True, edits="none")
 
 
 def _table(n: int = 60, seed: int = 0) -> pd.DataFrame:
@@ -177,6 +179,44 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_rows(
     assert resumed.sample(8).equals(whole.sample(8))
 
 
+def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    code, size = rng.integers(0, 6, 60), rng.integers(10, 99, 60)
+    frame = pd.DataFrame({"code": code, "name": [f"n{one}" for one in code], "size": size, "twice": 2 * size})
+    schema = observe(infer_schema(frame), frame)
+    monkeypatch.setattr("harmonic.mallm.gan.pool_size", lambda n_train: 120)
+    model = MallmGan(mallm=SELECTING).fit(frame, schema, out=tmp_path)
+    settings = SampleSection(rows=20)
+    drawn = model.draw(0, 20, seed=3, settings=settings)
+    assert drawn.usage.candidates > 5
+    assert validate(from_rows(drawn.rows, schema), schema) == []
+    for kept in (["loop.json", "pool.json", "graph.json"], ["loop.json"]):
+        for place in tmp_path.iterdir():
+            if place.name not in kept:
+                place.unlink()
+        if "graph.json" in kept:
+            again = MallmGan(mallm=SELECTING).load(frame, schema, tmp_path)
+        else:
+            again = MallmGan(mallm=SELECTING).fit(frame, schema, out=tmp_path, resume=True)
+        pieces = [again.draw(first, first + 8, seed=3, settings=settings).rows for first in (0, 8)]
+        assert pieces[0] + pieces[1] == drawn.rows[:16]
+    pool = json.loads((tmp_path / "pool.json").read_text())
+    assert {len(row) for row in pool["rows"]} == {4}
+    assert len(pool["rows"]) == 120
+    assert pool["rounds"] > 0
+    assert 0 < pool["rate"] < 1
+
+
+def test_selection_is_left_out_where_the_section_says_so(
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema]
+) -> None:
+    model = MallmGan(mallm=SMALL).fit(*data, out=tmp_path)
+    assert not (tmp_path / "pool.json").exists()
+    assert model.draw(0, 8, settings=SampleSection(rows=8)).usage.candidates == 0
+
+
 @pytest.mark.parametrize("graph", ["learnt", "classes", "none", "random", "best", "file"])
 def test_the_graph_begins_as_the_section_says(
     graph: str, data: tuple[pd.DataFrame, Schema], tmp_path: Path
@@ -235,7 +275,7 @@ def _timeless(state: State) -> Any:
 @pytest.fixture(scope="module")
 def fitted(data: tuple[pd.DataFrame, Schema]) -> MallmGan:
     return MallmGan(
-        mallm=MallmSection(examples=4, rows=4, edits="none", graph="classes", judged_rows=12)
+        mallm=MallmSection(examples=4, rows=4, edits="none", graph="classes", judged_rows=12, selects=False)
     ).fit(*data)
 
 

@@ -1,0 +1,99 @@
+"""Selection: rows that are taken follow the real law more nearly, and luck is not taken for a difference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmonic.mallm.selection import FEWEST_POOL, MOST_POOL, Selection, pool_size, select
+from harmonic.table.cells import to_rows
+from harmonic.table.infer import infer_schema
+from harmonic.table.schema import Row, Schema
+
+LEVELS = [("a", "b"), ("c", "d"), ("e", "f")]
+CELLS: list[Row] = list(product(*LEVELS))
+REAL = np.array([8, 1, 1, 8, 8, 1, 1, 4]) / 32
+"""The law of real rows: the columns hang together; those of the generator are the same, each by itself."""
+
+
+def _frame(law: np.ndarray, n: int, seed: int) -> pd.DataFrame:
+    picks = np.random.default_rng(seed).choice(len(CELLS), size=n, p=law)
+    return pd.DataFrame([CELLS[pick] for pick in picks], columns=["x", "y", "z"])
+
+
+def _apart() -> np.ndarray:
+    shares = REAL.reshape(2, 2, 2)
+    margins = [shares.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    return np.einsum("i,j,k->ijk", *margins).reshape(-1)
+
+
+def _selection(law: np.ndarray, n_real: int, n_pool: int, seed: int = 0) -> tuple[Selection, Schema]:
+    train = _frame(REAL, n_real, seed)
+    schema = infer_schema(train)
+    pool = to_rows(_frame(law, n_pool, seed + 1000), schema)
+    return select(train, pool, schema, seed=seed), schema
+
+
+def test_a_generator_of_independent_columns_writes_the_real_law_once_its_rows_are_selected() -> None:
+    selection, _ = _selection(_apart(), 2000, 2000)
+    taken = _apart() * np.exp(selection(CELLS))
+    before, after = (np.abs(law / law.sum() - REAL).sum() / 2 for law in (_apart(), taken))
+    assert before > 0.25
+    assert after < 0.05
+    assert selection.n_rounds > 20
+    assert selection.loss < 0.66
+
+
+def test_the_rate_is_the_share_of_draws_that_is_taken() -> None:
+    selection, schema = _selection(_apart(), 500, 2000)
+    fresh = to_rows(_frame(_apart(), 20_000, 7), schema)
+    chances = np.exp(selection(fresh))
+    assert chances.max() <= 1.0
+    assert chances.mean() == pytest.approx(selection.rate, abs=0.02)
+
+
+def test_rows_of_the_real_law_are_mostly_all_taken() -> None:
+    found = [_selection(REAL, 100, 400, seed)[0] for seed in range(6)]
+    assert sum(not selection.trees for selection in found) >= 2
+    assert all(selection.rate > 0.7 for selection in found)
+    assert all(np.array_equal(one(CELLS), np.zeros(8)) for one in found if not one.trees)
+    assert all("every draw is taken" in one.to_words() for one in found if not one.trees)
+
+
+def test_few_rows_select_the_better_law_on_average() -> None:
+    gains = []
+    for seed in range(5):
+        selection, _ = _selection(_apart(), 100, 400, seed)
+        taken = _apart() * np.exp(selection(CELLS))
+        gains.append(np.abs(_apart() - REAL).sum() / 2 - np.abs(taken / taken.sum() - REAL).sum() / 2)
+    assert np.mean(gains) > 0.08
+
+
+def test_equal_rows_and_seed_select_alike() -> None:
+    one, other = (_selection(_apart(), 100, 400)[0] for _ in range(2))
+    assert np.array_equal(one(CELLS), other(CELLS))
+    assert one.facts() == other.facts()
+    assert Counter(type(value) for value in one.facts().values()) == {int: 1, float: 2}
+
+
+def test_missing_and_unheard_of_cells_are_weighed_too() -> None:
+    rng = np.random.default_rng(0)
+    amount = pd.Series(rng.normal(0, 1, 60)).where(rng.random(60) < 0.7)
+    train = pd.DataFrame(
+        {"amount": amount, "gap": pd.Series([np.nan] * 60), "kind": rng.choice(["u", "v"], 60)}
+    )
+    schema = infer_schema(train, overrides={"gap": {"kind": "decimal"}, "amount": {"kind": "decimal"}})
+    made = train.assign(amount=rng.normal(3, 1, 60))
+    selection = select(train, to_rows(made, schema), schema, seed=0)
+    chances = selection(to_rows(train.assign(kind="u"), schema))
+    assert np.isfinite(chances).all()
+    assert chances.shape == (60,)
+
+
+@pytest.mark.parametrize(("n_train", "n_pool"), [(10, FEWEST_POOL), (100, 400), (5000, MOST_POOL)])
+def test_the_pool_grows_with_the_table_within_bounds(n_train: int, n_pool: int) -> None:
+    assert pool_size(n_train) == n_pool
