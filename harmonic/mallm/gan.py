@@ -189,14 +189,16 @@ class MallmGan(Synthesizer):
         if not self._section.selects:
             return
         place = None if folder is None else folder / POOL
-        stands = place is not None and place.exists()
-        pool = (
-            [tuple(row) for row in read_json(place)["rows"]] if place and stands else self._pool(len(train))
-        )
-        selection = self._selection = select(train, pool, self.schema_, seed=self.seed)
-        if place is not None and not stands:
-            write_json(place, {**selection.facts(), "rows": pool})
-        log.info("%s", selection.to_words())
+        if place is not None and place.exists():
+            kept = read_json(place)
+            pool, found = [tuple(row) for row in kept["rows"]], (kept["rounds"], kept["loss"])
+            self._selection = select(train, pool, self.schema_, seed=self.seed, found=found)
+            return
+        pool = self._pool(len(train))
+        self._selection = select(train, pool, self.schema_, seed=self.seed)
+        log.info("%s", self._selection.to_words())
+        if place is not None:
+            write_json(place, {**self._selection.facts(), "rows": pool})
 
     def _pool(self, n_train: int) -> list[Row]:
         """Rows of the last graph, of a seed that no table has."""

@@ -4,9 +4,9 @@ What enters is the training rows and a pool of rows that the generator wrote; wh
 which a draw is taken (`candidates`). A discriminator knows how many times likelier a row is among real rows than among
 the generator's, and a generator whose rows are taken in that ratio writes the real law (discriminator rejection
 sampling, Azadi et al. 2019): a prompt cannot say that two columns depend on each other, but rows that break it are
-seldom taken. Of few rows trees learn luck, too. So they grow only as long as training rows that they have not seen
-say that the ratio gets better, which may be not at all, and a ratio beyond that of the pool's top twentieth counts no
-further. No held-out row comes here.
+seldom taken. Of few rows trees learn luck, too. So the mean of several is taken, each from another part of the pool;
+they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not at
+all; and a ratio beyond that of the pool's top twentieth counts no further. No held-out row comes here.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from harmonic.table.cells import from_rows
 from harmonic.table.schema import Row, Schema
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
 STREAM_SELECTION = 708
-POOL, FEWEST_POOL, MOST_POOL = 4, 200, 2000
+POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
 """The pool holds so many rows for each training row, within these bounds."""
+SHOWN = 4
+"""Trees learn from so many rows of the pool for each training row: many more would leave a leaf next to no real one."""
 MOST_ROUNDS, RATE, DEPTH = 150, 0.1, 3
-N_FOLDS, N_REPEATS, N_BAGS = 5, 2, 5
+N_FOLDS, N_REPEATS = 5, 2
+N_BAGS, N_BAGS_OF_FOLD = 10, 3
 CAP = 0.95
 """Ratios above this quantile of the pool's are as good as it."""
-_LEAST = 1e-6
 
 
 def pool_size(n_train: int) -> int:
@@ -50,7 +54,7 @@ class Selection:
     book: Codebook
     seen: Floats
     trees: tuple[HistGradientBoostingClassifier, ...]
-    """A few of them, whose log-ratios are averaged; none where no tree was of use: all rows are taken."""
+    """Those whose log-ratios are averaged; none where no tree was of use: all rows are taken."""
     cap: float
     n_rounds: int
     loss: float
@@ -79,38 +83,67 @@ class Selection:
         )
 
 
-def select(train: pd.DataFrame, pool: Sequence[Row], schema: Schema, *, seed: int) -> Selection:
-    """What tells training rows from rows of the generator; five of either at least."""
+def select(
+    train: pd.DataFrame,
+    pool: Sequence[Row],
+    schema: Schema,
+    *,
+    seed: int,
+    found: tuple[int, float] | None = None,
+) -> Selection:
+    """What tells training rows from rows of the generator; five of either at least.
+
+    found: the rounds and their loss, where these rows were asked before; None = they are looked for.
+    """
     made = from_rows(pool, schema)
     book = Codebook(schema, [train, made])
     both = stack(book.encode(train), book.encode(made))
-    is_real = np.repeat([1.0, 0.0], [len(train), len(pool)])
-    weights = np.where(is_real == 1.0, len(pool) / len(train), 1.0)
+    is_real = np.repeat([True, False], [len(train), len(pool)])
+    everything = np.arange(len(is_real))
+    features, _ = tree_features(both.measures, both.measures)
     with threadpool_limits(1):  # some hundred rows: threads would wait for each other
-        losses = np.mean(list(_held_out(both, is_real, weights, seed)), axis=0)
-        n_rounds = int(np.argmin(losses))
-        features, _ = tree_features(both.measures, both.measures)
-        trees = tuple(
-            _trees(both, n_rounds, state).fit(features, is_real, sample_weight=weights)
-            for state in (_states(seed, N_BAGS, 1) if n_rounds else ())
-        )
-        ratios = _log_ratio(trees, features[is_real == 0.0]) if trees else np.zeros(len(pool))
+        n_rounds, loss = found or _best_rounds(both, is_real, seed)
+        trees = _bag(both, features, is_real, everything, n_rounds, [seed, 1], N_BAGS) if n_rounds else ()
+        ratios = _log_ratio(trees, features[~is_real]) if trees else np.zeros(len(pool))
     cap = float(np.quantile(ratios, CAP))
     rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
-    return Selection(schema, book, both.measures, trees, cap, n_rounds, float(losses[n_rounds]), rate)
+    return Selection(schema, book, both.measures, trees, cap, n_rounds, loss, rate)
 
 
-def _held_out(both: Codes, is_real: Floats, weights: Floats, seed: int) -> Iterator[Floats]:
+def _best_rounds(both: Codes, is_real: Bools, seed: int) -> tuple[int, float]:
+    losses = np.mean(list(_held_out(both, is_real, seed)), axis=0)
+    return int(np.argmin(losses)), float(np.min(losses))
+
+
+def _held_out(both: Codes, is_real: Bools, seed: int) -> Iterator[Floats]:
     """Of each fold of each repeat, the loss of its rows after 0, 1, 2, ... rounds: float64 [MOST_ROUNDS + 1]."""
-    for state in _states(seed, N_REPEATS, 0):
+    for repeat in range(N_REPEATS):
+        state = _states([seed, 0, repeat], 1)[0]
         parts = StratifiedKFold(N_FOLDS, shuffle=True, random_state=state).split(is_real, is_real)
-        for seen, asked in parts:
-            known, unknown = tree_features(both.measures[seen], both.measures[asked])
-            trees = _trees(both, MOST_ROUNDS, state).fit(known, is_real[seen], sample_weight=weights[seen])
-            chances = np.array([found[:, 1] for found in trees.staged_predict_proba(unknown)])
-            right = np.where(is_real[asked] == 1.0, chances, 1.0 - chances)
-            losses = -np.average(np.log(np.maximum(right, _LEAST)), axis=1, weights=weights[asked])
-            yield np.concatenate([[np.log(2.0)], losses])
+        for number, (seen, asked) in enumerate(parts):
+            known, unknown = tree_features(both.measures, both.measures[asked])
+            key = [seed, 2, repeat, number]
+            trees = _bag(both, known, is_real, seen, MOST_ROUNDS, key, N_BAGS_OF_FOLD)
+            ratios = np.mean([list(one.staged_decision_function(unknown)) for one in trees], axis=0)
+            ratios = ratios.reshape(MOST_ROUNDS, len(asked))
+            signs, n_real = np.where(is_real[asked], 1.0, -1.0), int(is_real[asked].sum())
+            weights = np.where(is_real[asked], 0.5 / n_real, 0.5 / (len(asked) - n_real))
+            yield np.concatenate([[np.log(2.0)], np.logaddexp(0.0, -signs * ratios) @ weights])
+
+
+def _bag(
+    both: Codes, features: Floats, is_real: Bools, seen: Ints, n_rounds: int, key: Sequence[int], n: int
+) -> tuple[HistGradientBoostingClassifier, ...]:
+    """n fits on the real rows among `seen` and as many others of them as trees can use, drawn anew for each."""
+    real, made = seen[is_real[seen]], seen[~is_real[seen]]
+    n_shown = min(len(made), SHOWN * len(real))
+    found = []
+    for state in _states(key, n):
+        shown = np.concatenate([real, np.random.default_rng(state).choice(made, n_shown, replace=False)])
+        weights = np.where(is_real[shown], n_shown / len(real), 1.0)
+        trees = _trees(both, n_rounds, state)
+        found.append(trees.fit(features[shown], is_real[shown], sample_weight=weights))
+    return tuple(found)
 
 
 def _trees(both: Codes, n_rounds: int, state: int) -> HistGradientBoostingClassifier:
@@ -130,5 +163,6 @@ def _log_ratio(trees: Sequence[HistGradientBoostingClassifier], features: Floats
     return np.asarray(np.mean([one.decision_function(features) for one in trees], axis=0))
 
 
-def _states(seed: int, n: int, purpose: int) -> list[int]:
-    return np.random.default_rng([seed, STREAM_SELECTION, purpose]).integers(2**31, size=n).tolist()
+def _states(key: Sequence[int], n: int) -> list[int]:
+    seed, *purpose = key
+    return np.random.default_rng([seed, STREAM_SELECTION, 1, *purpose]).integers(2**31, size=n).tolist()

@@ -94,6 +94,6 @@ def test_missing_and_unheard_of_cells_are_weighed_too() -> None:
     assert chances.shape == (60,)
 
 
-@pytest.mark.parametrize(("n_train", "n_pool"), [(10, FEWEST_POOL), (100, 400), (5000, MOST_POOL)])
+@pytest.mark.parametrize(("n_train", "n_pool"), [(10, FEWEST_POOL), (60, 1200), (5000, MOST_POOL)])
 def test_the_pool_grows_with_the_table_within_bounds(n_train: int, n_pool: int) -> None:
     assert pool_size(n_train) == n_pool
