@@ -31,7 +31,7 @@ CANDIDATES = sum(ROUNDS)
 STREAM = 133
 """Name of the random stream that takes and chooses."""
 BATCH = 512
-"""Rows whose candidates are held at once."""
+"""Prompts whose candidates are held at once."""
 FEW = 0.1
 """As long as no more of the rows are chosen by weight, nothing need be said."""
 _LEAST = -1e3
@@ -93,7 +93,7 @@ def draw_weighed(
             break
         asked = [one for item in waiting.values() for one in item.candidates(first, n)]
         draw = sampler.draw(asked, seed=seed)
-        draw.usage.candidates += len(asked)
+        draw.usage.candidates += sum(one.n_rows for one in asked)
         whole.rejects.update(draw.rejects)
         whole.usage.add(draw.usage)
         weights = _weights(sampler, asked, draw, weigh)
@@ -119,10 +119,10 @@ def doubt(usage: Usage, n_rows: int) -> str:
     if share <= FEW:
         return ""
     return (
-        f"{100 * share:.0f} % of the rows: what is asked of them is rare, so that none of {CANDIDATES} draws was taken "
-        "and one was chosen by weight. Such rows follow the model roughly. Where conditions stand behind free columns, "
-        "train with [prompt] order = 'shuffled', or with the conditioned columns first, to have them exactly; where "
-        "the discriminator takes few rows, [mallm] selects = false takes all."
+        f"{100 * share:.0f} % of the rows: what is asked of them is rare, so that of {CANDIDATES} draws too few were "
+        "taken and these were chosen by weight. Such rows follow the model roughly. Where conditions stand behind free "
+        "columns, train with [prompt] order = 'shuffled', or with the conditioned columns first, to have them exactly; "
+        "where the discriminator takes few rows, [mallm] selects = false takes all."
     )
 
 

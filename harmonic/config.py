@@ -144,7 +144,8 @@ class PromptSection:
     0 = never."""
     lasting_crossover: NonNegative = 250.0
     """Tables of at most so many rows stay crossed to the end, larger ones the less the larger they are (a quarter of
-    the rows of one twice as large); 0 = none, as where crossover = 0. So few rows cannot be learnt by heart."""
+    the rows of one twice as large); 0 = none, as where crossover = 0 or most rows stand more than once. So few rows
+    cannot be learnt by heart."""
     distance: Literal["rank", "published"] = "rank"
     class_aware: bool = True
     """Whether neighbours share the class or, where the target is a quantity, are near in it too."""
@@ -192,7 +193,8 @@ class MallmSection:
     """Rows that a call asks for; None = 5, with an adapter as many as it has learnt to write."""
     choice: Literal["uniform", "balanced", "scarce", "by_class"] = "by_class"
     """Which rows are shown: any, the classes of the target in their shares, those of which too few were written, or in
-    each call rows of one class, which its rows then have, too."""
+    each call rows of one class, which its rows then have, too (but where nothing is shown and an adapter has learnt to
+    write the class behind other columns: it is left to the model)."""
     graph: str = "best"
     """Where the graph begins: "learnt" (hill-climbing by BIC), "classes" (the target is the cause of all columns),
     "none" (no edges), "best" (whichever of these three wins the first contest), "random" (as many edges as were
@@ -215,7 +217,7 @@ class MallmSection:
     """By how many standard errors an edited graph must be ahead to be taken."""
     selects: bool = True
     """Whether, after the loop, draws are taken by how real the discriminator finds them, as far as training rows that
-    it has not seen say that this helps."""
+    it has not seen say that this helps. It learns from rows that no budget of the loop counts: see --dry-run."""
     calls: Count | None = None
     """The loop ends after the step in which so many calls of the model were made, ..."""
     tokens: Count | None = None

@@ -332,7 +332,8 @@ def _looped(run: Run) -> dict[str, Any]:
     steps = [{**step, "judged": scores} for step, scores in zip(found["steps"], judged, strict=True)]
     selection = {}
     if run.has(POOL):
-        selection = {key: value for key, value in run.read_json(POOL).items() if key != "rows"}
+        kept = run.read_json(POOL)
+        selection = {key: kept[key] for key in ("rounds", "loss", "rate")}
     return {"graph": found["best"]["graph"], "steps": steps, "selection": selection}
 
 

@@ -29,7 +29,7 @@ from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.model.sharing import reader_for
 from harmonic.prompt.contexts import ContextLaw, Contexts, Order, last_columns
-from harmonic.prompt.crossover import Crossover
+from harmonic.prompt.crossover import Crossover, mostly_repeated
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
@@ -212,7 +212,9 @@ class Harmonic(Synthesizer):
     def _order_of(self, n_rows: int) -> Order:
         """[prompt] order, or what it means for so many training rows."""
         section = self._prompt_section()
-        is_crossed = section.crossover > 0 and n_rows <= section.lasting_crossover
+        is_crossed = (
+            section.crossover > 0 and n_rows <= section.lasting_crossover and not mostly_repeated(self.rows_)
+        )
         is_first = is_crossed and self.schema_.task != "regression"
         return section.order or ("target_first" if is_first else "target_last")
 
@@ -280,10 +282,14 @@ class Harmonic(Synthesizer):
 
     def _instructions(self) -> Instructions:
         near, section = self._shown.near(self.law_), self._prompt_section()
+        crossover = Crossover(self.rows_, self.schema_, section.crossover, section.lasting_crossover)
+        for block in crossover.together:
+            names = ", ".join(self.schema_.modelled[column].label for column in block)
+            log.info("Crossed as one, since one says what stands in the other: %s.", names)
         return self._visits(
             Contexts(self.rows_, near, self.law_, seed=self.seed, purpose="train", target=self._target),
             Jitter(self.rows_, self.schema_, section.jitter),
-            Crossover(self.rows_, self.schema_, section.crossover, section.lasting_crossover),
+            crossover,
         )
 
     def _visits(

@@ -43,7 +43,7 @@ class Usage:
     candidates: int = 0
     """Draws of rows that were weighed: each row had some."""
     by_weight: int = 0
-    """Rows none of whose candidates was taken, so that one was chosen by weight."""
+    """Rows for which no candidate was taken, so that one was chosen by weight."""
 
     @property
     def tokens(self) -> int:

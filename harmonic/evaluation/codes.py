@@ -93,14 +93,15 @@ class Codebook:
             for column in schema.modelled
         )
 
-    def encode(self, frame: pd.DataFrame) -> Codes:
-        """The frame as numbers. Every level must stand in one of the codebook's frames."""
+    def encode(self, frame: pd.DataFrame, *, strict: bool = True) -> Codes:
+        """The frame as numbers. Every level must stand in one of the codebook's frames, or else, not strict, is missing
+        (a text is not: it has its length)."""
         modelled = self.schema.modelled
         cells, lengths = np.empty((len(frame), len(modelled))), np.empty((len(frame), len(modelled)))
         for i, (column, levels) in enumerate(zip(modelled, self.levels, strict=True)):
             codes, texts = _texts(frame, column)
             known = {text: float(code) for code, text in enumerate(levels)}
-            cells[:, i] = _spread(_numbers(texts, column, known), codes)
+            cells[:, i] = _spread(_numbers(texts, column, known, strict), codes)
             lengths[:, i] = _spread([np.nan if text is None else float(len(text)) for text in texts], codes)
         return Codes(modelled, cells, lengths, self.levels)
 
@@ -111,7 +112,9 @@ def _texts(frame: pd.DataFrame, column: Column) -> tuple[NDArray[np.intp], list[
     return codes, texts
 
 
-def _numbers(texts: Sequence[str | None], column: Column, known: dict[str, float]) -> list[float]:
+def _numbers(
+    texts: Sequence[str | None], column: Column, known: dict[str, float], strict: bool
+) -> list[float]:
     if column.is_numeric:
         return [np.nan if text is None else float(text) for text in texts]
     if column.kind == "datetime":
@@ -119,7 +122,7 @@ def _numbers(texts: Sequence[str | None], column: Column, known: dict[str, float
             np.nan if text is None else float(np.datetime64(text, "us").astype("int64")) / DAY
             for text in texts
         ]
-    return [np.nan if text is None else known[text] for text in texts]
+    return [np.nan if text is None else known[text] if strict else known.get(text, np.nan) for text in texts]
 
 
 def _spread(values: Sequence[float], codes: NDArray[np.intp]) -> Floats:

@@ -140,7 +140,7 @@ class Discriminator:
             raise HarmonicError(
                 f"Discriminator: {len(made)} synthetic rows, expected {2 * N_FOLDS} at least. Draw more rows."
             )
-        return self._book.encode(made)
+        return self._book.encode(made, strict=False)
 
     def _folds(self, made: Codes, n_repeats: int) -> list[_Fold]:
         """Fitted folds of each repeat: as many real rows as synthetic ones."""

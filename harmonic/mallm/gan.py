@@ -29,7 +29,7 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
-from harmonic.mallm.selection import STREAM_SELECTION, Selection, pool_size, select
+from harmonic.mallm.selection import STREAM_SELECTION, Growth, Selection, pool_size, select
 from harmonic.mallm.state import State
 from harmonic.model.identity import ADAPTER_CONFIG
 from harmonic.model.load import LoadedModel, load_model
@@ -115,7 +115,7 @@ class MallmGan(Synthesizer):
                 write_json(place, {"wish": self._wish(), **state.to_json()})
             tell(state)
         self.state_ = state
-        self._select(train, None if out is None else Path(out))
+        self._select(train, None if out is None else Path(out), is_new=not begun.steps)
         if out is not None:
             write_text(Path(out) / GRAPH, state.best.graph.to_json())
         return self
@@ -132,7 +132,12 @@ class MallmGan(Synthesizer):
         self._take(train, schema)
         names = [column.label for column in schema.modelled]
         self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
-        self._select(train, Path(folder))
+        if self._section.selects and not (Path(folder) / POOL).exists():
+            raise HarmonicError(
+                f"{str(folder)!r}: no {POOL}, from which the discriminator learns to select rows. Fit again with "
+                "--force, or take every draw with --set mallm.selects=false."
+            )
+        self._select(train, Path(folder), is_new=False)
         return self
 
     def preflight(self, train: DataFrame, schema: Schema | None = None) -> str:
@@ -164,6 +169,7 @@ class MallmGan(Synthesizer):
         return Drawn([drawn.rows[number] for number in sorted(drawn.rows)], drawn.rejects, drawn.usage)
 
     def audit(self, rows: Sequence[Row], *, settings: SampleSection) -> Audit | None:
+        # A row of a call is scored behind the call's other rows; where draws were selected, behind those taken.
         generator = self._generator(settings.seed, settings)
         stop = min(len(rows), AUDIT_ROWS) // generator.calls.rows * generator.calls.rows
         if not stop or generator.calls.choice == "scarce":
@@ -184,21 +190,23 @@ class MallmGan(Synthesizer):
             made += [ShownRows(tuple(shown), tuple(left_out))] * run.n_rows
         return made[:n_rows]
 
-    def _select(self, train: DataFrame, folder: Path | None) -> None:
-        """What takes draws: learnt from the pool that stands in the folder, or from one that is drawn now."""
+    def _select(self, train: DataFrame, folder: Path | None, *, is_new: bool) -> None:
+        """What takes draws: learnt from the pool that stands in the folder, or, where the loop was begun anew or no
+        pool stands, from one that is drawn now."""
         if not self._section.selects:
             return
         place = None if folder is None else folder / POOL
-        if place is not None and place.exists():
-            kept = read_json(place)
-            pool, found = [tuple(row) for row in kept["rows"]], (kept["rounds"], kept["loss"])
-            self._selection = select(train, pool, self.schema_, seed=self.seed, found=found)
-            return
-        pool = self._pool(len(train))
-        self._selection = select(train, pool, self.schema_, seed=self.seed)
-        log.info("%s", self._selection.to_words())
-        if place is not None:
-            write_json(place, {**self._selection.facts(), "rows": pool})
+        kept = {} if is_new or place is None or not place.exists() else read_json(place)
+        pool = [tuple(row) for row in kept["rows"]] if kept else self._pool(len(train))
+        if place is not None and not kept:
+            # Before trees are grown: a kill then costs those alone.
+            write_json(place, {"rows": pool})
+        growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
+        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth)
+        if growth is None:
+            log.info("%s", self._selection.to_words())
+            if place is not None:
+                write_json(place, {**self._selection.facts(), "rows": pool})
 
     def _pool(self, n_train: int) -> list[Row]:
         """Rows of the last graph, of a seed that no table has."""

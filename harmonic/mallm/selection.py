@@ -4,15 +4,18 @@ What enters is the training rows and a pool of rows that the generator wrote; wh
 which a draw is taken (`candidates`). A discriminator knows how many times likelier a row is among real rows than among
 the generator's, and a generator whose rows are taken in that ratio writes the real law (discriminator rejection
 sampling, Azadi et al. 2019): a prompt cannot say that two columns depend on each other, but rows that break it are
-seldom taken. Of few rows trees learn luck, too. So the mean of several is taken, each from another part of the pool;
-they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not at
-all; and a ratio beyond that of the pool's top twentieth counts no further. No held-out row comes here.
+seldom taken. That holds for the rows of one call; calls write as many rows as they are asked for, whatever they show.
+Of few rows trees learn luck, too. So the mean of several is taken, each from another part of the pool where that is
+large; they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not
+at all; a ratio beyond that of the pool's top twentieth counts no further; and a draw that equals a training row weighs
+what it does for trees that have not seen that row: copies look real to those that have. No held-out row comes here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from harmonic.evaluation.codes import Codebook, Codes, stack
-from harmonic.evaluation.twosample import tree_features
-from harmonic.table.cells import from_rows
+from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.schema import Row, Schema
 
 Floats = NDArray[np.float64]
@@ -35,10 +37,14 @@ POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
 SHOWN = 4
 """Trees learn from so many rows of the pool for each training row: many more would leave a leaf next to no real one."""
 MOST_ROUNDS, RATE, DEPTH = 150, 0.1, 3
+LEAST_LEAF, MOST_LEAF, LEAVES = 3, 20, 25
+"""A leaf holds a 25th of the rows at least, within these bounds: twenty would leave trees of a hundred rows blind."""
 N_FOLDS, N_REPEATS = 5, 2
 N_BAGS, N_BAGS_OF_FOLD = 10, 3
 CAP = 0.95
 """Ratios above this quantile of the pool's are as good as it."""
+LEAST_GAIN = 0.001
+"""Trees that tell rows not seen by less than this, in nats, are of no use."""
 
 
 def pool_size(n_train: int) -> int:
@@ -47,39 +53,55 @@ def pool_size(n_train: int) -> int:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """How far trees may grow, as training rows that they have not seen say."""
+
+    rounds: int
+    loss: float
+    """Cross-entropy of rows not seen, nats a row, real and made ones weighing the same: log 2 = cannot tell."""
+    held_out: tuple[float, ...]
+    """Of each training row, the log-ratio that trees give it that have not seen it."""
+
+
+@dataclass(frozen=True)
 class Selection:
     """What the discriminator has learnt. `select` makes one."""
 
     schema: Schema
-    book: Codebook
-    seen: Floats
+    features: _Features
+    growth: Growth
     trees: tuple[HistGradientBoostingClassifier, ...]
     """Those whose log-ratios are averaged; none where no tree was of use: all rows are taken."""
     cap: float
-    n_rounds: int
-    loss: float
-    """Cross-entropy of rows not seen, nats a row, real and made ones weighing the same: log 2 = cannot tell."""
     rate: float
-    """The share of draws that is taken, of the pool's."""
+    """The share of the pool that would be taken."""
+    known: Mapping[Row, float]
+    """The log-ratios of training rows, of trees that have not seen them."""
 
     def __call__(self, rows: Sequence[Row]) -> Floats:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
         if not self.trees:
             return np.zeros(len(rows))
-        measures = self.book.encode(from_rows(rows, self.schema)).measures
-        return np.minimum(0.0, _log_ratio(self.trees, tree_features(self.seen, measures)[1]) - self.cap)
+        ratios = _log_ratio(self.trees, self.features.of(from_rows(rows, self.schema)))
+        ratios = np.array([self.known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
+        return np.minimum(0.0, ratios - self.cap)
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         """What it found, as plain data."""
-        return {"rounds": self.n_rounds, "loss": self.loss, "rate": self.rate}
+        return {
+            "rounds": self.growth.rounds,
+            "loss": self.growth.loss,
+            "rate": self.rate,
+            "held_out": list(self.growth.held_out),
+        }
 
     def to_words(self) -> str:
         """What it found, as one sentence."""
         if not self.trees:
             return "Selection: training rows not seen say that no tree helps; every draw is taken."
         return (
-            f"Selection: trees of {self.n_rounds} rounds, which tell rows not seen by {self.loss:.3f} nats "
-            f"(0.693: cannot tell); {100 * self.rate:.0f} % of the draws are taken."
+            f"Selection: trees of {self.growth.rounds} rounds, which tell rows not seen by {self.growth.loss:.3f} nats "
+            f"(0.693: cannot tell), would take {100 * self.rate:.0f} % of the pool."
         )
 
 
@@ -89,78 +111,120 @@ def select(
     schema: Schema,
     *,
     seed: int,
-    found: tuple[int, float] | None = None,
+    growth: Growth | None = None,
 ) -> Selection:
     """What tells training rows from rows of the generator; five of either at least.
 
-    found: the rounds and their loss, where these rows were asked before; None = they are looked for.
+    growth: as it was found of these rows before; None = it is looked for.
     """
     made = from_rows(pool, schema)
-    book = Codebook(schema, [train, made])
-    both = stack(book.encode(train), book.encode(made))
+    features = _Features(schema, [train, made])
+    cells = np.vstack([features.of(train), features.of(made)])
     is_real = np.repeat([True, False], [len(train), len(pool)])
-    everything = np.arange(len(is_real))
-    features, _ = tree_features(both.measures, both.measures)
+    data = _Data(cells, is_real, features.is_level)
     with threadpool_limits(1):  # some hundred rows: threads would wait for each other
-        n_rounds, loss = found or _best_rounds(both, is_real, seed)
-        trees = _bag(both, features, is_real, everything, n_rounds, [seed, 1], N_BAGS) if n_rounds else ()
-        ratios = _log_ratio(trees, features[~is_real]) if trees else np.zeros(len(pool))
+        growth = growth or _growth(data, seed)
+        everything, rounds = np.arange(len(is_real)), growth.rounds
+        trees = data.bag(everything, rounds, [seed, 1], N_BAGS) if rounds else ()
+        ratios = _log_ratio(trees, cells[~is_real]) if trees else np.zeros(len(pool))
     cap = float(np.quantile(ratios, CAP))
     rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
-    return Selection(schema, book, both.measures, trees, cap, n_rounds, loss, rate)
+    known = dict(zip(to_rows(train, schema), growth.held_out, strict=True))
+    return Selection(schema, features, growth, trees, cap, rate, known)
 
 
-def _best_rounds(both: Codes, is_real: Bools, seed: int) -> tuple[int, float]:
-    losses = np.mean(list(_held_out(both, is_real, seed)), axis=0)
-    return int(np.argmin(losses)), float(np.min(losses))
+class _Features:
+    """Rows as trees see them: amounts, lengths of texts, codes of levels; a missing amount lies below all others.
+
+    So no column is ever all gaps, on which trees fail. A level that none of `frames` holds is as good as missing.
+    """
+
+    def __init__(self, schema: Schema, frames: Sequence[pd.DataFrame]) -> None:
+        self._book = Codebook(schema, frames)
+        first, *others = (self._book.encode(frame) for frame in frames)
+        both: Codes = first
+        for further in others:
+            both = stack(both, further)
+        self.is_level = both.is_level
+        measures = np.where(np.isnan(both.measures), np.inf, both.measures)
+        least = measures.min(axis=0)
+        self._gap = np.where(np.isfinite(least), least, 0.0) - 1.0
+
+    def of(self, frame: pd.DataFrame) -> Floats:
+        """float64 [n_rows, n_columns]."""
+        measures = self._book.encode(frame, strict=False).measures
+        return np.where(np.isnan(measures) & ~self.is_level, self._gap, measures)
 
 
-def _held_out(both: Codes, is_real: Bools, seed: int) -> Iterator[Floats]:
-    """Of each fold of each repeat, the loss of its rows after 0, 1, 2, ... rounds: float64 [MOST_ROUNDS + 1]."""
+@dataclass(frozen=True)
+class _Data:
+    """Real and made rows."""
+
+    cells: Floats
+    is_real: Bools
+    is_level: Bools
+
+    def bag(
+        self, seen: Ints, rounds: int, key: Sequence[int], n: int
+    ) -> tuple[HistGradientBoostingClassifier, ...]:
+        """n fits on the real rows among `seen` and as many others of them as trees can use, drawn anew for each."""
+        real, made = seen[self.is_real[seen]], seen[~self.is_real[seen]]
+        n_shown = min(len(made), SHOWN * len(real))
+        found = []
+        for state in _states(key, n):
+            shown = np.concatenate([real, np.random.default_rng(state).choice(made, n_shown, replace=False)])
+            weights = np.where(self.is_real[shown], n_shown / len(real), 1.0)
+            trees = self._trees(rounds, len(shown), state)
+            found.append(trees.fit(self.cells[shown], self.is_real[shown], sample_weight=weights))
+        return tuple(found)
+
+    def _trees(self, rounds: int, n_rows: int, state: int) -> HistGradientBoostingClassifier:
+        return HistGradientBoostingClassifier(
+            max_iter=rounds,
+            learning_rate=RATE,
+            max_depth=DEPTH,
+            max_features=0.5,
+            min_samples_leaf=int(np.clip(n_rows // LEAVES, LEAST_LEAF, MOST_LEAF)),
+            l2_regularization=1.0,
+            categorical_features=self.is_level,
+            early_stopping=False,
+            random_state=state,
+        )
+
+
+def _growth(data: _Data, seed: int) -> Growth:
+    """After how many rounds rows not seen are told best."""
+    losses, ratios = [], np.zeros((MOST_ROUNDS + 1, int(data.is_real.sum())))
+    for asked, found in _held_out(data, seed):
+        signs, n_real = np.where(data.is_real[asked], 1.0, -1.0), int(data.is_real[asked].sum())
+        weights = np.where(data.is_real[asked], 0.5 / n_real, 0.5 / (len(asked) - n_real))
+        losses.append(np.logaddexp(0.0, -signs * found) @ weights)
+        ratios[:, asked[data.is_real[asked]]] += found[:, data.is_real[asked]] / N_REPEATS
+    means = np.mean(losses, axis=0)
+    best = int(np.argmin(means))
+    rounds = best if means[best] < means[0] - LEAST_GAIN else 0
+    return Growth(rounds, float(means[rounds]), tuple(ratios[rounds].tolist()))
+
+
+def _held_out(data: _Data, seed: int) -> Iterator[tuple[Ints, Floats]]:
+    """Of each fold of each repeat, the rows asked about and their log-ratios after 0, 1, 2, ... rounds: float64
+    [MOST_ROUNDS + 1, n_asked]. Real rows stand first among all rows."""
     for repeat in range(N_REPEATS):
         state = _states([seed, 0, repeat], 1)[0]
-        parts = StratifiedKFold(N_FOLDS, shuffle=True, random_state=state).split(is_real, is_real)
+        parts = StratifiedKFold(N_FOLDS, shuffle=True, random_state=state).split(data.is_real, data.is_real)
         for number, (seen, asked) in enumerate(parts):
-            known, unknown = tree_features(both.measures, both.measures[asked])
-            key = [seed, 2, repeat, number]
-            trees = _bag(both, known, is_real, seen, MOST_ROUNDS, key, N_BAGS_OF_FOLD)
-            ratios = np.mean([list(one.staged_decision_function(unknown)) for one in trees], axis=0)
-            ratios = ratios.reshape(MOST_ROUNDS, len(asked))
-            signs, n_real = np.where(is_real[asked], 1.0, -1.0), int(is_real[asked].sum())
-            weights = np.where(is_real[asked], 0.5 / n_real, 0.5 / (len(asked) - n_real))
-            yield np.concatenate([[np.log(2.0)], np.logaddexp(0.0, -signs * ratios) @ weights])
+            trees = data.bag(seen, MOST_ROUNDS, [seed, 2, repeat, number], N_BAGS_OF_FOLD)
+            stages = [list(one.staged_decision_function(data.cells[asked])) for one in trees]
+            ratios = np.mean(stages, axis=0).reshape(MOST_ROUNDS, len(asked))
+            yield asked, np.vstack([np.zeros(len(asked)), ratios])
 
 
-def _bag(
-    both: Codes, features: Floats, is_real: Bools, seen: Ints, n_rounds: int, key: Sequence[int], n: int
-) -> tuple[HistGradientBoostingClassifier, ...]:
-    """n fits on the real rows among `seen` and as many others of them as trees can use, drawn anew for each."""
-    real, made = seen[is_real[seen]], seen[~is_real[seen]]
-    n_shown = min(len(made), SHOWN * len(real))
-    found = []
-    for state in _states(key, n):
-        shown = np.concatenate([real, np.random.default_rng(state).choice(made, n_shown, replace=False)])
-        weights = np.where(is_real[shown], n_shown / len(real), 1.0)
-        trees = _trees(both, n_rounds, state)
-        found.append(trees.fit(features[shown], is_real[shown], sample_weight=weights))
-    return tuple(found)
-
-
-def _trees(both: Codes, n_rounds: int, state: int) -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(
-        max_iter=n_rounds,
-        learning_rate=RATE,
-        max_depth=DEPTH,
-        max_features=0.5,
-        l2_regularization=1.0,
-        categorical_features=both.is_level,
-        early_stopping=False,
-        random_state=state,
-    )
-
-
-def _log_ratio(trees: Sequence[HistGradientBoostingClassifier], features: Floats) -> Floats:
-    return np.asarray(np.mean([one.decision_function(features) for one in trees], axis=0))
+def _log_ratio(trees: Sequence[HistGradientBoostingClassifier], cells: Floats) -> Floats:
+    """One after another: a row's sum must not depend on how many rows are asked beside it."""
+    total = np.zeros(len(cells))
+    for one in trees:
+        total += one.decision_function(cells)
+    return total / len(trees)
 
 
 def _states(key: Sequence[int], n: int) -> list[int]:

@@ -5,12 +5,14 @@ model learns the rows by heart before it learns what a class means for each colu
 class hold exactly that, in endless variety: a model begins with class-conditional columns, which leak next to nothing,
 and then sees more and more rows as they are, from which it learns what else hangs together. Where there are few rows
 some, or all, stay crossed to the end: half of their cells hang together still, and no row is seen often enough to be
-learnt by heart. Columns of which one says what stands in the other are crossed as one.
+learnt by heart. Where most rows stand more than once, there is nothing to learn by heart, and none stays crossed.
+Columns of which one says what stands in the other are crossed as one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 
 from numpy.random import Generator
@@ -30,12 +32,19 @@ class Crossover:
 
     def __init__(self, rows: Sequence[Row], schema: Schema, visits: int, lasting: float = 0.0) -> None:
         self.visits = visits
-        self._lasting = min(1.0, lasting / max(1, len(rows))) ** 2 if visits else 0.0
+        is_lasting = visits > 0 and not mostly_repeated(rows)
+        self._lasting = min(1.0, lasting / max(1, len(rows))) ** 2 if is_lasting else 0.0
         self._rows = rows
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
         self._classes = self._groups(schema.task == "regression")
-        self._blocks = linked(rows, [column for column in range(len(names)) if column != self._target])
+        others = [column for column in range(len(names)) if column != self._target]
+        self._blocks = linked(rows, others) if visits else [(column,) for column in others]
+
+    @property
+    def together(self) -> list[tuple[int, ...]]:
+        """The columns that are crossed as one, where there is more than one."""
+        return [block for block in self._blocks if len(block) > 1]
 
     def __call__(self, member: int, visit: int, rng: Generator) -> Row:
         """Training row number `member` as visit number `visit` sees it."""
@@ -68,6 +77,11 @@ class Crossover:
         for number, cell in enumerate(targets):
             members.setdefault(cell, []).append(number)
         return [members[cell] for cell in targets]
+
+
+def mostly_repeated(rows: Sequence[Row]) -> bool:
+    """Whether most rows stand more than once."""
+    return 2 * sum(count for count in Counter(rows).values() if count > 1) > len(rows)
 
 
 def _near(targets: Sequence[str | None]) -> list[Sequence[int]]:

@@ -7,24 +7,36 @@ every classifier sees it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harmonic.table.schema import Row
 
+Codes = NDArray[np.intp]
 SKILL = 0.8
 """A column determines another if two rows that agree in it disagree in the other a fifth as often as any two, at most.
 At 0.6 what repeats by luck is a link: a mass and a region."""
 EXPECTED = 20.0
 """So many rows at least would break a link if there were none, else it is luck."""
+LEAST_SHARE = 1 / 3
+"""So many of the rows at least agree with another one in the column that determines, its commonest cell aside: a gap or
+a zero alone says nothing of the rows that have neither."""
+MOST_ROWS = 2000
+"""A link that holds is seen in so many rows."""
 
 
 def linked(rows: Sequence[Row], columns: Sequence[int]) -> list[tuple[int, ...]]:
     """The columns in blocks, each in the order given and by its first column; most of them by themselves."""
+    some = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
+    codes = {column: _codes([row[column] for row in some]) for column in columns}
     block = {column: column for column in columns}
     for at, left in enumerate(columns):
         for right in columns[at + 1 :]:
-            if block[left] != block[right] and (_says(rows, left, right) or _says(rows, right, left)):
+            if block[left] != block[right] and (
+                _says(codes[left], codes[right]) or _says(codes[right], codes[left])
+            ):
                 former = block[right]
                 block |= {column: block[left] for column, name in block.items() if name == former}
     found: dict[int, list[int]] = {}
@@ -33,19 +45,27 @@ def linked(rows: Sequence[Row], columns: Sequence[int]) -> list[tuple[int, ...]]
     return [tuple(members) for members in found.values()]
 
 
-def _says(rows: Sequence[Row], left: int, right: int) -> bool:
+def _codes(cells: Sequence[str | None]) -> Codes:
+    numbers: dict[str | None, int] = {}
+    return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells], dtype=np.intp)
+
+
+def _says(left: Codes, right: Codes) -> bool:
     """Whether a cell of `left` says what stands in `right`."""
-    counts = Counter((row[left], row[right]) for row in rows)
-    totals = Counter(row[left] for row in rows)
-    repeated = sum(total for total in totals.values() if total > 1)
-    chance = _agreement(Counter(row[right] for row in rows).values(), len(rows))
-    if repeated * (1.0 - chance) < EXPECTED:
+    totals, n_rows = np.bincount(left), len(left)
+    repeated = np.where(totals > 1, totals, 0)
+    if n_rows == 0 or repeated.sum() - repeated.max() < LEAST_SHARE * n_rows:
         return False
+    chance = _pairs(np.bincount(right)).sum() / (n_rows * (n_rows - 1))
+    if repeated.sum() * (1.0 - chance) < EXPECTED:
+        return False
+    both, counts = np.unique(left * (right.max() + 1) + right, return_counts=True)
     # Of a row whose cell stands elsewhere, too: how often another row with it agrees.
-    agreed = sum(count * (count - 1) / (totals[cell] - 1) for (cell, _), count in counts.items() if count > 1)
-    return 1.0 - agreed / repeated <= (1.0 - SKILL) * (1.0 - chance)
+    others = np.maximum(totals - 1, 1)[both // (right.max() + 1)]
+    agreed = (_pairs(counts) / others).sum() / repeated.sum()
+    return bool(1.0 - agreed <= (1.0 - SKILL) * (1.0 - chance))
 
 
-def _agreement(counts: Iterable[int], n_rows: int) -> float:
-    """How often two different rows agree."""
-    return sum(count * (count - 1) for count in counts) / max(1, n_rows * (n_rows - 1))
+def _pairs(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Ordered pairs of different rows."""
+    return counts * (counts - 1)

@@ -131,7 +131,8 @@ def _fresh(split: Split, overrides: Sequence[str], n_times: int) -> dict[str, fl
             held[attack.name] += _holds(attack.auc, 0.5)
         held["DLT"] += _holds(found.leakage.nats, 0.0)
         alarms += found.p_value < 0.05
-    return {f"{name} holds chance": count for name, count in held.items()} | {"alarms": alarms, "of": n_times}
+    counts = {f"{name} holds chance": count for name, count in held.items()}
+    return {name: float(count) for name, count in {**counts, "alarms": alarms, "of": n_times}.items()}
 
 
 def _holds(figure: Figure, value: float) -> bool:

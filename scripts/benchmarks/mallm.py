@@ -142,10 +142,12 @@ def _loop(model: MallmGan, split: Split, seed: int) -> dict[str, float]:
     both under one seed, against the same training rows in the same folds."""
     state, again = model.state_, _JUDGED_AGAIN + seed
     judge = Discriminator(split.train, split.schema, seed=again)
-    before = copy(model)
+    after, before = copy(model), copy(model)
+    # What selects has learnt from rows of the last graph: here graphs are compared, not what is made of them.
+    after._selection = before._selection = None
     before.state_ = replace(state, best=state.first)
     n = max(2 * 10, len(split.train))
-    last = judge.judge(model.sample(n, seed=again))
+    last = judge.judge(after.sample(n, seed=again))
     # The same graph writes the same rows.
     is_edited = state.best != state.first
     first = judge.judge(before.sample(n, seed=again)) if is_edited else last

@@ -192,10 +192,15 @@ def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
     drawn = model.draw(0, 20, seed=3, settings=settings)
     assert drawn.usage.candidates > 5
     assert validate(from_rows(drawn.rows, schema), schema) == []
-    for kept in (["loop.json", "pool.json", "graph.json"], ["loop.json"]):
+    rows = json.loads((tmp_path / "pool.json").read_text())["rows"]
+    for kept in (["loop.json", "pool.json", "graph.json"], ["loop.json", "pool.json"], ["loop.json"]):
         for place in tmp_path.iterdir():
             if place.name not in kept:
                 place.unlink()
+        if kept == ["loop.json", "pool.json"]:
+            (tmp_path / "pool.json").write_text(
+                json.dumps({"rows": rows})
+            )  # as a kill before any tree leaves it
         if "graph.json" in kept:
             again = MallmGan(mallm=SELECTING).load(frame, schema, tmp_path)
         else:
@@ -207,6 +212,12 @@ def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
     assert len(pool["rows"]) == 120
     assert pool["rounds"] > 0
     assert 0 < pool["rate"] < 1
+
+
+def test_a_folder_without_the_pool_is_refused(tmp_path: Path, data: tuple[pd.DataFrame, Schema]) -> None:
+    MallmGan(mallm=SMALL).fit(*data, out=tmp_path)
+    with pytest.raises(HarmonicError, match="no pool.json"):
+        MallmGan(mallm=SELECTING).load(*data, tmp_path)
 
 
 def test_selection_is_left_out_where_the_section_says_so(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from harmonic.mallm.selection import FEWEST_POOL, MOST_POOL, Selection, pool_size, select
+from harmonic.mallm.selection import FEWEST_POOL, MOST_POOL, Growth, Selection, pool_size, select
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Row, Schema
@@ -31,11 +30,13 @@ def _apart() -> np.ndarray:
     return np.einsum("i,j,k->ijk", *margins).reshape(-1)
 
 
-def _selection(law: np.ndarray, n_real: int, n_pool: int, seed: int = 0) -> tuple[Selection, Schema]:
+def _selection(
+    law: np.ndarray, n_real: int, n_pool: int, seed: int = 0, growth: Growth | None = None
+) -> tuple[Selection, Schema]:
     train = _frame(REAL, n_real, seed)
     schema = infer_schema(train)
     pool = to_rows(_frame(law, n_pool, seed + 1000), schema)
-    return select(train, pool, schema, seed=seed), schema
+    return select(train, pool, schema, seed=seed, growth=growth), schema
 
 
 def test_a_generator_of_independent_columns_writes_the_real_law_once_its_rows_are_selected() -> None:
@@ -44,8 +45,8 @@ def test_a_generator_of_independent_columns_writes_the_real_law_once_its_rows_ar
     before, after = (np.abs(law / law.sum() - REAL).sum() / 2 for law in (_apart(), taken))
     assert before > 0.25
     assert after < 0.05
-    assert selection.n_rounds > 20
-    assert selection.loss < 0.66
+    assert selection.growth.rounds > 20
+    assert selection.growth.loss < 0.66
 
 
 def test_the_rate_is_the_share_of_draws_that_is_taken() -> None:
@@ -77,21 +78,55 @@ def test_equal_rows_and_seed_select_alike() -> None:
     one, other = (_selection(_apart(), 100, 400)[0] for _ in range(2))
     assert np.array_equal(one(CELLS), other(CELLS))
     assert one.facts() == other.facts()
-    assert Counter(type(value) for value in one.facts().values()) == {int: 1, float: 2}
+    again, _ = _selection(_apart(), 100, 400, growth=one.growth)
+    assert np.array_equal(one(CELLS), again(CELLS))
 
 
-def test_missing_and_unheard_of_cells_are_weighed_too() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_a_column_of_next_to_no_values_can_be_weighed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train = pd.DataFrame({"size": rng.normal(0, 1, 60), "seldom": [1.5, 2.5] + [np.nan] * 58})
+    schema = infer_schema(train, overrides={"seldom": {"kind": "decimal"}})
+    made = pd.DataFrame({"size": rng.normal(2, 1, 240), "seldom": [1.5] + [np.nan] * 239})
+    selection = select(train, to_rows(made, schema), schema, seed=seed)
+    assert selection.growth.rounds > 0
+    chances = np.exp(selection(to_rows(made, schema)))
+    assert ((chances > 0) & (chances <= 1)).all()
+
+
+def test_levels_and_texts_that_nobody_has_heard_of_are_weighed_too() -> None:
     rng = np.random.default_rng(0)
-    amount = pd.Series(rng.normal(0, 1, 60)).where(rng.random(60) < 0.7)
     train = pd.DataFrame(
-        {"amount": amount, "gap": pd.Series([np.nan] * 60), "kind": rng.choice(["u", "v"], 60)}
+        {
+            "size": rng.normal(0, 1, 60),
+            "kind": rng.choice(["u", "v"], 60),
+            "note": [f"as {n * n}" for n in range(60)],
+        }
     )
-    schema = infer_schema(train, overrides={"gap": {"kind": "decimal"}, "amount": {"kind": "decimal"}})
-    made = train.assign(amount=rng.normal(3, 1, 60))
+    kinds = {"kind": {"levels": ["u", "v", "w"]}, "note": {"kind": "text"}}
+    schema = infer_schema(train, overrides=kinds)
+    made = train.assign(size=rng.normal(3, 1, 60))
     selection = select(train, to_rows(made, schema), schema, seed=0)
-    chances = selection(to_rows(train.assign(kind="u"), schema))
-    assert np.isfinite(chances).all()
-    assert chances.shape == (60,)
+    assert selection.trees
+    unheard = to_rows(train.assign(kind="w", note="never written before"), schema)
+    assert np.isfinite(selection(unheard)).all()
+    assert np.array_equal(selection(unheard)[:1], selection(unheard[:1]))
+
+
+def test_copies_weigh_no_more_than_other_real_rows() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int, shift: float) -> pd.DataFrame:
+        return pd.DataFrame(rng.normal(shift, 1, (n, 4)).round(3), columns=list("abcd"))
+
+    train, fresh = rows(80, 0.0), rows(800, 0.0)
+    schema = infer_schema(train)
+    selection = select(train, to_rows(rows(800, 0.6), schema), schema, seed=0)
+    assert selection.trees
+    copies, others = (np.exp(selection(to_rows(frame, schema))).mean() for frame in (train, fresh))
+    assert copies < others + 0.1
+    near = np.exp(selection(to_rows(train + 1e-3, schema))).mean()
+    assert near > copies
 
 
 @pytest.mark.parametrize(("n_train", "n_pool"), [(10, FEWEST_POOL), (60, 1200), (5000, MOST_POOL)])

@@ -107,3 +107,12 @@ def test_columns_that_say_one_thing_twice_come_from_one_donor() -> None:
     found = [crossover(member, 0, rng) for member in range(120)]
     assert all(str(one)[1:] == str(name)[1:] for one, _, name in found)
     assert any((one, other) != (f"c{code[at]}", f"f{free[at]}") for at, (one, other, _) in enumerate(found))
+
+
+def test_rows_that_mostly_stand_more_than_once_do_not_stay_crossed() -> None:
+    frame = pd.DataFrame({"x": ["a", "b"] * 30, "y": ["c", "d", "d"] * 20})
+    schema = infer_schema(frame)
+    rows = to_rows(frame, schema)
+    crossover, rng = Crossover(rows, schema, 10, lasting=250), np.random.default_rng(0)
+    assert any(crossover(member, 0, rng) != rows[member] for member in range(60))
+    assert all(crossover(member, 10, rng) == rows[member] for member in range(60))
