@@ -144,8 +144,8 @@ class PromptSection:
     0 = never."""
     lasting_crossover: NonNegative = 250.0
     """Tables of at most so many rows stay crossed to the end, larger ones the less the larger they are (a quarter of
-    the rows of one twice as large); 0 = none, as where crossover = 0 or most rows stand more than once. So few rows
-    cannot be learnt by heart."""
+    the rows of one twice as large); 0 = none, as where crossover = 0 or rows stand six times each on average. So few
+    rows cannot be learnt by heart."""
     distance: Literal["rank", "published"] = "rank"
     class_aware: bool = True
     """Whether neighbours share the class or, where the target is a quantity, are near in it too."""

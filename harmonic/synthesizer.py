@@ -29,7 +29,7 @@ from harmonic.model.plan import sample_lengths, training_shape
 from harmonic.model.preflight import Preflight, preflight
 from harmonic.model.sharing import reader_for
 from harmonic.prompt.contexts import ContextLaw, Contexts, Order, last_columns
-from harmonic.prompt.crossover import Crossover, mostly_repeated
+from harmonic.prompt.crossover import Crossover, stand_often
 from harmonic.prompt.fitting import fit_codec, fit_law
 from harmonic.prompt.instructions import Tokens
 from harmonic.prompt.jitter import Jitter
@@ -213,7 +213,7 @@ class Harmonic(Synthesizer):
         """[prompt] order, or what it means for so many training rows."""
         section = self._prompt_section()
         is_crossed = (
-            section.crossover > 0 and n_rows <= section.lasting_crossover and not mostly_repeated(self.rows_)
+            section.crossover > 0 and n_rows <= section.lasting_crossover and not stand_often(self.rows_)
         )
         is_first = is_crossed and self.schema_.task != "regression"
         return section.order or ("target_first" if is_first else "target_last")

@@ -109,7 +109,7 @@ def test_columns_that_say_one_thing_twice_come_from_one_donor() -> None:
     assert any((one, other) != (f"c{code[at]}", f"f{free[at]}") for at, (one, other, _) in enumerate(found))
 
 
-def test_rows_that_mostly_stand_more_than_once_do_not_stay_crossed() -> None:
+def test_rows_that_stand_often_do_not_stay_crossed() -> None:
     frame = pd.DataFrame({"x": ["a", "b"] * 30, "y": ["c", "d", "d"] * 20})
     schema = infer_schema(frame)
     rows = to_rows(frame, schema)
