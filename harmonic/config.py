@@ -217,7 +217,8 @@ class MallmSection:
     """By how many standard errors an edited graph must be ahead to be taken."""
     selects: bool = True
     """Whether, after the loop, draws are taken by how real the discriminator finds them, as far as training rows that
-    it has not seen say that this helps. It learns from rows that no budget of the loop counts: see --dry-run."""
+    it has not seen say that this helps; not on fewer than 30 rows. It learns from rows that no budget of the loop
+    counts: see --dry-run."""
     calls: Count | None = None
     """The loop ends after the step in which so many calls of the model were made, ..."""
     tokens: Count | None = None

@@ -29,7 +29,7 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
-from harmonic.mallm.selection import STREAM_SELECTION, Growth, Selection, pool_size, select
+from harmonic.mallm.selection import FEWEST_TRAIN, STREAM_SELECTION, Growth, Selection, pool_size, select
 from harmonic.mallm.state import State
 from harmonic.model.identity import ADAPTER_CONFIG
 from harmonic.model.load import LoadedModel, load_model
@@ -132,7 +132,7 @@ class MallmGan(Synthesizer):
         self._take(train, schema)
         names = [column.label for column in schema.modelled]
         self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
-        if self._section.selects and not (Path(folder) / POOL).exists():
+        if self._selects(len(train)) and not (Path(folder) / POOL).exists():
             raise HarmonicError(
                 f"{str(folder)!r}: no {POOL}, from which the discriminator learns to select rows. Fit again with "
                 "--force, or take every draw with --set mallm.selects=false."
@@ -193,7 +193,7 @@ class MallmGan(Synthesizer):
     def _select(self, train: DataFrame, folder: Path | None, *, is_new: bool) -> None:
         """What takes draws: learnt from the pool that stands in the folder, or, where the loop was begun anew or no
         pool stands, from one that is drawn now."""
-        if not self._section.selects:
+        if not self._selects(len(train)):
             return
         place = None if folder is None else folder / POOL
         kept = {} if is_new or place is None or not place.exists() else read_json(place)
@@ -207,6 +207,12 @@ class MallmGan(Synthesizer):
             log.info("%s", self._selection.to_words())
             if place is not None:
                 write_json(place, {**self._selection.facts(), "rows": pool})
+
+    def _selects(self, n_train: int) -> bool:
+        """Whether the discriminator is to select, and has rows enough to learn from, which is said if not."""
+        if self._section.selects and n_train < FEWEST_TRAIN:
+            log.info("Selection: %d training rows are too few to learn from; every draw is taken.", n_train)
+        return self._section.selects and n_train >= FEWEST_TRAIN
 
     def _pool(self, n_train: int) -> list[Row]:
         """Rows of the last graph, of a seed that no table has."""

@@ -12,7 +12,7 @@ from harmonic.config import MallmSection
 from harmonic.mallm.contest import rounds
 from harmonic.mallm.generator import Calls
 from harmonic.mallm.loop import judged_rows, most_steps
-from harmonic.mallm.selection import pool_size
+from harmonic.mallm.selection import FEWEST_TRAIN, pool_size
 from harmonic.mallm.state import State, Step
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def forecast(section: MallmSection, calls: Calls, n_train: int, n_starts: int) -
     """What the loop costs at most, in words; n_starts: graphs that the first one is compared with."""
     n_rows, n_steps = judged_rows(section, n_train), most_steps(section)
     most = _most_rows(n_starts, n_rows) + n_steps * _most_rows(section.proposals, n_rows)
-    pool = f" Selection: {pool_size(n_train):,} rows more." if section.selects else ""
+    selects = section.selects and n_train >= FEWEST_TRAIN
+    pool = f" Selection: {pool_size(n_train):,} rows more." if selects else ""
     return (
         f"Loop: {n_steps} steps, {section.proposals} edited graphs each; at most {most:,} rows in about "
         f"{-(-most // calls.rows):,} calls, each with {calls.examples} examples.{pool} No weights change."

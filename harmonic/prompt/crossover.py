@@ -22,6 +22,7 @@ from harmonic.table.schema import Row, Schema
 CROSSED = 0.5
 """The share of a crossed row's cells that come from other rows."""
 OFTEN = 6
+"""Rows that stand so many times each, on average, are nobody's."""
 _NEAR = 0.05
 """Where the target is a quantity, rows of one class are those within this share of the ranks, to either side."""
 
@@ -80,8 +81,8 @@ class Crossover:
 
 
 def stand_often(rows: Sequence[Row]) -> bool:
-    """Whether rows are OFTEN times as many as different ones: then they are nobody's, and counts say what hangs
-    together. (The network asia: 200 rows are nearer to its law uncrossed, 25 and 50 crossed.)"""
+    """Whether rows are OFTEN times as many as different ones: counts then say what hangs together. (The network asia:
+    200 rows are nearer to its law uncrossed, 25 and 50 crossed.)"""
     return len(rows) >= OFTEN * len(set(rows)) > 0
 
 

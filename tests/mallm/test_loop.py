@@ -220,6 +220,18 @@ def test_a_folder_without_the_pool_is_refused(tmp_path: Path, data: tuple[pd.Dat
         MallmGan(mallm=SELECTING).load(*data, tmp_path)
 
 
+def test_of_few_rows_nothing_is_selected_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = _table(20)
+    schema = infer_schema(frame, target="kind")
+    with caplog.at_level("INFO"):
+        MallmGan(mallm=SELECTING).fit(frame, schema, out=tmp_path)
+    assert "20 training rows are too few to learn from" in caplog.text
+    assert not (tmp_path / "pool.json").exists()
+    assert len(MallmGan(mallm=SELECTING).load(frame, observe(schema, frame), tmp_path).sample(6)) == 6
+
+
 def test_selection_is_left_out_where_the_section_says_so(
     tmp_path: Path, data: tuple[pd.DataFrame, Schema]
 ) -> None:
