@@ -240,7 +240,7 @@ def test_where_luck_takes_too_few_the_places_left_are_filled_by_weight() -> None
 
     drawn = draw_rows(Tossing(), _calls(0, 1000, 5), seed=3, weigh=seldom)  # type: ignore[arg-type]
     assert len(drawn.rows) == 1000
-    assert drawn.usage.candidates == 200 * CANDIDATES
+    assert drawn.usage.candidates == 1000 * CANDIDATES
     assert drawn.usage.by_weight > 900
     share = np.mean([row == ("9",) for row in drawn.rows.values()])
     assert (
