@@ -194,6 +194,8 @@ class MallmGan(Synthesizer):
         """What takes draws: learnt from the pool that stands in the folder, or, where the loop was begun anew or no
         pool stands, from one that is drawn now."""
         if not self._selects(len(train)):
+            if self._section.selects:
+                log.info("Selection: %d training rows are too few; every draw is taken.", len(train))
             return
         place = None if folder is None else folder / POOL
         kept = {} if is_new or place is None or not place.exists() else read_json(place)
@@ -209,9 +211,7 @@ class MallmGan(Synthesizer):
                 write_json(place, {**self._selection.facts(), "rows": pool})
 
     def _selects(self, n_train: int) -> bool:
-        """Whether the discriminator is to select, and has rows enough to learn from, which is said if not."""
-        if self._section.selects and n_train < FEWEST_TRAIN:
-            log.info("Selection: %d training rows are too few to learn from; every draw is taken.", n_train)
+        """Whether the discriminator is to select, and has rows enough to learn from."""
         return self._section.selects and n_train >= FEWEST_TRAIN
 
     def _pool(self, n_train: int) -> list[Row]:

@@ -24,7 +24,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from harmonic.evaluation.codes import Codebook, Codes, stack
+from harmonic.evaluation.codes import Codebook
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.schema import Row, Schema
 
@@ -144,13 +144,10 @@ class _Features:
 
     def __init__(self, schema: Schema, frames: Sequence[pd.DataFrame]) -> None:
         self._book = Codebook(schema, frames)
-        first, *others = (self._book.encode(frame) for frame in frames)
-        both: Codes = first
-        for further in others:
-            both = stack(both, further)
-        self.is_level = both.is_level
-        measures = np.where(np.isnan(both.measures), np.inf, both.measures)
-        least = measures.min(axis=0)
+        encoded = [self._book.encode(frame) for frame in frames]
+        self.is_level = encoded[0].is_level
+        measures = np.vstack([codes.measures for codes in encoded])
+        least = np.where(np.isnan(measures), np.inf, measures).min(axis=0)
         self._gap = np.where(np.isfinite(least), least, 0.0) - 1.0
 
     def of(self, frame: pd.DataFrame) -> Floats:
