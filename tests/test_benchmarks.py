@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -322,3 +323,12 @@ def test_the_shapes_of_throughput_are_of_the_size_they_are_named_after(
             for name, shape in measurement("throughput").SHAPES.items()
         }
     assert (sizes["1b"], sizes["8b"]) == (1_235_814_400, 8_030_261_248)
+
+
+@given(rows=st.lists(st.integers(0, 5), max_size=30), taken=st.lists(st.integers(0, 7), max_size=30))
+def test_training_rows_leave_a_table_one_for_one(
+    measurement: Callable[[str], ModuleType], rows: list[int], taken: list[int]
+) -> None:
+    is_left = measurement("rest").beyond(np.array(rows, np.uint64), np.array(taken, np.uint64))
+    assert is_left.shape == (len(rows),)
+    assert Counter(itertools.compress(rows, is_left)) == Counter(rows) - Counter(taken)

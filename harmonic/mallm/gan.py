@@ -29,8 +29,9 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
-from harmonic.mallm.selection import FEWEST_TRAIN, STREAM_SELECTION, Growth, Selection, pool_size, select
+from harmonic.mallm.selection import FEWEST_TRAIN, Growth, Selection, pool_size, select
 from harmonic.mallm.state import State
+from harmonic.mallm.trees import STREAM_SELECTION
 from harmonic.model.identity import ADAPTER_CONFIG
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge

@@ -20,30 +20,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from harmonic.evaluation.codes import Codebook
+from harmonic.mallm.features import Features
+from harmonic.mallm.trees import Boosted, Labelled, log_ratio, states
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.schema import Row, Schema
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-Bools = NDArray[np.bool_]
-STREAM_SELECTION = 708
 POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
 """The pool holds so many rows for each training row, within these bounds."""
-SHOWN = 4
-"""Trees learn from so many rows of the pool for each training row: many more would leave a leaf next to no real one."""
-MOST_ROUNDS, RATE, DEPTH = 150, 0.1, 3
+MOST_ROUNDS = 150
 FEWEST_TRAIN = 30
 """Of fewer training rows trees learn nothing but luck, even where rows that they have not seen seem to say otherwise:
 of 25 rows of the network asia, selected draws were farther from its law."""
-LEAST_LEAF, MOST_LEAF, LEAVES = 3, 20, 25
-"""A leaf holds a 25th of the rows at least, within these bounds: twenty would leave trees of a hundred rows blind."""
 N_FOLDS, N_REPEATS = 5, 2
-N_BAGS, N_BAGS_OF_FOLD = 10, 3
+N_BAGS, N_BAGS_OF_FOLD = 10, 4
 CAP = 0.95
 """Ratios above this quantile of the pool's are as good as it."""
 LEAST_GAIN = 0.001
@@ -71,9 +65,9 @@ class Selection:
     """What the discriminator has learnt. `select` makes one."""
 
     schema: Schema
-    features: _Features
+    features: Features
     growth: Growth
-    trees: tuple[HistGradientBoostingClassifier, ...]
+    trees: tuple[Boosted, ...]
     """Those whose log-ratios are averaged; none where no tree was of use: all rows are taken."""
     cap: float
     rate: float
@@ -85,7 +79,7 @@ class Selection:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
         if not self.trees:
             return np.zeros(len(rows))
-        ratios = _log_ratio(self.trees, self.features.of(from_rows(rows, self.schema)))
+        ratios = log_ratio(self.trees, self.features.of(from_rows(rows, self.schema)))
         ratios = np.array([self.known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
         return np.minimum(0.0, ratios - self.cap)
 
@@ -121,78 +115,22 @@ def select(
     growth: as it was found of these rows before; None = it is looked for.
     """
     made = from_rows(pool, schema)
-    features = _Features(schema, [train, made])
-    cells = np.vstack([features.of(train), features.of(made)])
     is_real = np.repeat([True, False], [len(train), len(pool)])
-    data = _Data(cells, is_real, features.is_level)
     with threadpool_limits(1):  # some hundred rows: threads would wait for each other
+        features = Features(schema, train, made, seed=states([seed, 3], 1)[0])
+        cells = np.vstack([features.train, features.of(made)])
+        data = Labelled(cells, is_real, features.is_level, features.n_plain)
         growth = growth or _growth(data, seed)
         everything, rounds = np.arange(len(is_real)), growth.rounds
         trees = data.bag(everything, rounds, [seed, 1], N_BAGS) if rounds else ()
-        ratios = _log_ratio(trees, cells[~is_real]) if trees else np.zeros(len(pool))
+        ratios = log_ratio(trees, cells[~is_real]) if trees else np.zeros(len(pool))
     cap = float(np.quantile(ratios, CAP))
     rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
     known = dict(zip(to_rows(train, schema), growth.held_out, strict=True))
     return Selection(schema, features, growth, trees, cap, rate, known)
 
 
-class _Features:
-    """Rows as trees see them: amounts, lengths of texts, codes of levels; a missing amount lies below all others.
-
-    So no column is ever all gaps, on which trees fail. A level that none of `frames` holds is as good as missing.
-    """
-
-    def __init__(self, schema: Schema, frames: Sequence[pd.DataFrame]) -> None:
-        self._book = Codebook(schema, frames)
-        encoded = [self._book.encode(frame) for frame in frames]
-        self.is_level = encoded[0].is_level
-        measures = np.vstack([codes.measures for codes in encoded])
-        least = np.where(np.isnan(measures), np.inf, measures).min(axis=0)
-        self._gap = np.where(np.isfinite(least), least, 0.0) - 1.0
-
-    def of(self, frame: pd.DataFrame) -> Floats:
-        """float64 [n_rows, n_columns]."""
-        measures = self._book.encode(frame, strict=False).measures
-        return np.where(np.isnan(measures) & ~self.is_level, self._gap, measures)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Real and made rows."""
-
-    cells: Floats
-    is_real: Bools
-    is_level: Bools
-
-    def bag(
-        self, seen: Ints, rounds: int, key: Sequence[int], n: int
-    ) -> tuple[HistGradientBoostingClassifier, ...]:
-        """n fits on the real rows among `seen` and as many others of them as trees can use, drawn anew for each."""
-        real, made = seen[self.is_real[seen]], seen[~self.is_real[seen]]
-        n_shown = min(len(made), SHOWN * len(real))
-        found = []
-        for state in _states(key, n):
-            shown = np.concatenate([real, np.random.default_rng(state).choice(made, n_shown, replace=False)])
-            weights = np.where(self.is_real[shown], n_shown / len(real), 1.0)
-            trees = self._trees(rounds, len(shown), state)
-            found.append(trees.fit(self.cells[shown], self.is_real[shown], sample_weight=weights))
-        return tuple(found)
-
-    def _trees(self, rounds: int, n_rows: int, state: int) -> HistGradientBoostingClassifier:
-        return HistGradientBoostingClassifier(
-            max_iter=rounds,
-            learning_rate=RATE,
-            max_depth=DEPTH,
-            max_features=0.5,
-            min_samples_leaf=int(np.clip(n_rows // LEAVES, LEAST_LEAF, MOST_LEAF)),
-            l2_regularization=1.0,
-            categorical_features=self.is_level,
-            early_stopping=False,
-            random_state=state,
-        )
-
-
-def _growth(data: _Data, seed: int) -> Growth:
+def _growth(data: Labelled, seed: int) -> Growth:
     """After how many rounds rows not seen are told best."""
     losses, ratios = [], np.zeros((MOST_ROUNDS + 1, int(data.is_real.sum())))
     for asked, found in _held_out(data, seed):
@@ -206,27 +144,13 @@ def _growth(data: _Data, seed: int) -> Growth:
     return Growth(rounds, float(means[rounds]), tuple(ratios[rounds].tolist()))
 
 
-def _held_out(data: _Data, seed: int) -> Iterator[tuple[Ints, Floats]]:
+def _held_out(data: Labelled, seed: int) -> Iterator[tuple[Ints, Floats]]:
     """Of each fold of each repeat, the rows asked about and their log-ratios after 0, 1, 2, ... rounds: float64
     [MOST_ROUNDS + 1, n_asked]. Real rows stand first among all rows."""
     for repeat in range(N_REPEATS):
-        state = _states([seed, 0, repeat], 1)[0]
+        state = states([seed, 0, repeat], 1)[0]
         parts = StratifiedKFold(N_FOLDS, shuffle=True, random_state=state).split(data.is_real, data.is_real)
         for number, (seen, asked) in enumerate(parts):
             trees = data.bag(seen, MOST_ROUNDS, [seed, 2, repeat, number], N_BAGS_OF_FOLD)
-            stages = [list(one.staged_decision_function(data.cells[asked])) for one in trees]
-            ratios = np.mean(stages, axis=0).reshape(MOST_ROUNDS, len(asked))
+            ratios = np.mean([list(one.stages(data.cells[asked])) for one in trees], axis=0)
             yield asked, np.vstack([np.zeros(len(asked)), ratios])
-
-
-def _log_ratio(trees: Sequence[HistGradientBoostingClassifier], cells: Floats) -> Floats:
-    """One after another: a row's sum must not depend on how many rows are asked beside it."""
-    total = np.zeros(len(cells))
-    for one in trees:
-        total += one.decision_function(cells)
-    return total / len(trees)
-
-
-def _states(key: Sequence[int], n: int) -> list[int]:
-    seed, *purpose = key
-    return np.random.default_rng([seed, STREAM_SELECTION, 1, *purpose]).integers(2**31, size=n).tolist()

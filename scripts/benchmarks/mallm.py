@@ -6,7 +6,8 @@ the settings of `--set`, as many rows as trained are drawn and laid to the yards
 rows of the graph that the loop began with, under the same seed, for what the loop has gained. "adult_100+adapter" is
 the same with the model that HARMONIC fine-tuned on the same rows. A table and seed stand in a file of their own and are
 read from there. On clean tables "utility_published" is of the published test rows, copies of training rows among
-them. --rows: rows of asia whose distance to the law is measured.
+them; "..._rest" is of the rest of the table from which the split was drawn (`rest`), and "own_rate" of real rows is
+how often those equal a training row. --rows: rows of asia whose distance to the law is measured.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.fewrows import Split, config_of, fitted, yardstick_of
 from benchmarks.kept import kept
+from benchmarks.rest import rest_of
 from benchmarks.rivals import RIVALS, read_rows
 from harmonic import journey
 from harmonic.config import Config, SampleSection, config_from_dict
@@ -72,8 +74,11 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
 
 def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, float]]:
     table = name.removesuffix(_ADAPTER)
-    splits = {end: _split(arguments.data_dir, table, is_clean) for end, is_clean in _tests(table).items()}
-    split = splits[""]
+    split = _split(arguments.data_dir, table, table.endswith("clean"))
+    rest = rest_of(arguments.data_dir, table, split.train, split.schema)
+    further = {} if rest is None else {"_rest": split._replace(test=rest.rows)}
+    if table.endswith("clean"):
+        further["_published"] = _split(arguments.data_dir, table, is_clean=False)
     started = time.monotonic()
     with _fitting(arguments, name, split.train, str(split.schema.target), seed) as model:
         fit_seconds = time.monotonic() - started
@@ -81,14 +86,13 @@ def _table(arguments: Namespace, name: str, seed: int) -> dict[str, dict[str, fl
         seconds = time.monotonic() - started
         loop = _loop(model, split, seed)
     drawn = {rival: draw(len(split.train), seed) for rival, draw in _others(split)}
-    figures = {rival: _judged(splits, frame, seed) for rival, frame in {"mallm": made, **drawn}.items()}
+    figures = {
+        rival: _judged(split, further, frame, seed) for rival, frame in {"mallm": made, **drawn}.items()
+    }
     figures["mallm"] |= {"fit_seconds": fit_seconds, "seconds": seconds, **loop}
+    if rest is not None:
+        figures["real"]["own_rate"] = rest.own_rate
     return figures
-
-
-def _tests(table: str) -> dict[str, bool]:
-    """The tests of a table, and whether each is cleaned, by the end of their figures' names."""
-    return {"": True, "_published": False} if table.endswith("clean") else {"": False}
 
 
 def _split(data_dir: Path, table: str, is_clean: bool) -> Split:
@@ -122,14 +126,13 @@ def _others(split: Split) -> Iterator[tuple[str, Draw]]:
     yield "real", lambda n, seed: split.train
 
 
-def _judged(splits: Mapping[str, Split], made: pd.DataFrame, seed: int) -> dict[str, float]:
-    """The yardstick, utility by every test, and by how many points the class balance is off (quantities: undefined)."""
-    split = splits[""]
+def _judged(split: Split, further: Mapping[str, Split], made: pd.DataFrame, seed: int) -> dict[str, float]:
+    """The yardstick, utility and C2ST by every further test, and by how many points the class balance is off
+    (quantities: undefined)."""
     found = asdict(yardstick_of(split, made, seed))
-    for end, other in splits.items():
-        if end:
-            further = yardstick_of(other, made, seed)
-            found |= {f"utility{end}": further.utility, f"utility_best{end}": further.utility_best}
+    for end, other in further.items():
+        again = asdict(yardstick_of(other, made, seed))
+        found |= {f"{name}{end}": again[name] for name in ("utility", "utility_best", "c2st")}
     target = split.schema.target
     if split.schema.task != "regression":
         shares = [frame[target].value_counts(normalize=True) for frame in (split.train, made)]

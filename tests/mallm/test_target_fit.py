@@ -1,0 +1,106 @@
+"""The target's fit: what three columns tell together shows in one number, and the number tells nothing by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import ks_2samp
+
+from harmonic.mallm.features import Features
+from harmonic.mallm.selection import Growth, select
+from harmonic.mallm.target_fit import LEAST_CHANCE, fit_target
+from harmonic.table.cells import to_rows
+from harmonic.table.infer import infer_schema
+
+Floats = NDArray[np.float64]
+
+
+def _cells(n: int, seed: int) -> Floats:
+    """An amount that follows from two others, and a level that follows from their signs together."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2))
+    amount = x[:, 0] + 2 * x[:, 1] + rng.normal(0, 0.3, n)
+    level = np.where(rng.random(n) < 0.1, rng.integers(0, 2, n), (x[:, 0] > 0) ^ (x[:, 1] > 0))
+    return np.column_stack([x, amount, level])
+
+
+def _costs(n: int, seed: int, *, breaks: bool = False) -> pd.DataFrame:
+    """Smokers cost more, above a weight twice as much; `breaks`: twice as much at any weight, as often."""
+    rng = np.random.default_rng(seed)
+    weight, age, smokes = rng.normal(size=n).round(2), rng.normal(size=n).round(2), rng.random(n) < 0.3
+    is_dear = rng.random(n) < 0.5 if breaks else weight > 0
+    cost = age + np.where(smokes, np.where(is_dear, 6, 3), 0) + rng.normal(0, 0.4, n)
+    smoker = np.where(smokes, "yes", "no")
+    return pd.DataFrame({"weight": weight, "age": age, "smoker": smoker, "cost": cost.round(2)})
+
+
+@pytest.mark.parametrize(("place", "is_level"), [(2, False), (3, True)], ids=["amount", "level"])
+def test_rows_seen_and_unseen_rows_of_one_law_have_numbers_of_one_law(place: int, is_level: bool) -> None:
+    said: list[list[float]] = [[], []]
+    for seed in range(3):
+        judge, own = fit_target(_cells(150, seed), place, is_level=is_level, seed=seed)
+        said[0] += own.tolist()
+        said[1] += judge(_cells(600, 100 + seed)).tolist()
+    assert ks_2samp(*said).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("place", "is_level"), [(2, False), (3, True)], ids=["amount", "level"])
+def test_rows_whose_target_belongs_to_other_rows_stand_out(place: int, is_level: bool) -> None:
+    judge, own = fit_target(_cells(150, 0), place, is_level=is_level, seed=0)
+    broken = _cells(400, 1)
+    broken[:, place] = np.random.default_rng(2).permutation(broken[:, place])
+    misfit = judge(broken)
+    if is_level:
+        assert misfit.mean() < own.mean() - 0.3
+    else:
+        assert np.abs(misfit).mean() > 2 * np.abs(own).mean()
+
+
+def test_levels_that_are_missing_or_unheard_of_are_judged() -> None:
+    cells = _cells(60, 0)
+    cells[:20, 3] = np.nan
+    cells[20:25, 0] = np.nan
+    judge, own = fit_target(cells, 3, is_level=True, seed=0)
+    assert np.isfinite(own).all()
+    asked = cells[:2].copy()
+    asked[:, 3] = [7.0, np.nan]
+    unheard, missing = judge(asked)
+    assert unheard == pytest.approx(np.log(LEAST_CHANCE))
+    assert missing > unheard
+
+
+def test_a_row_is_judged_alike_whatever_stands_beside_it() -> None:
+    judge, _ = fit_target(_cells(60, 0), 3, is_level=True, seed=0)
+    cells = _cells(40, 1)
+    assert np.array_equal(judge(cells)[:1], judge(cells[:1]))
+
+
+def test_selection_sees_what_shows_in_three_columns_together() -> None:
+    train, made, fresh = _costs(150, 0), _costs(1000, 50, breaks=True), _costs(3000, 90, breaks=True)
+    smokers = fresh[fresh["smoker"] == "yes"]
+    fits = ((smokers["cost"] - smokers["age"] > 4.5) == (smokers["weight"] > 0)).to_numpy()
+
+    def share(target: str | None) -> float:
+        schema = infer_schema(train, target=target)
+        # As many rounds as are found; how they are found is tested elsewhere, and takes longer.
+        growth = Growth(15, 0.67, (0.0,) * len(train))
+        selection = select(train, to_rows(made, schema), schema, seed=0, growth=growth)
+        chances = np.exp(selection(to_rows(smokers, schema)))
+        return float((chances * fits).sum() / chances.sum())
+
+    assert fits.mean() == pytest.approx(0.5, abs=0.05)
+    assert share(None) < 0.6
+    assert share("cost") > 0.65
+
+
+@pytest.mark.parametrize("target", [None, "cost"])
+def test_a_table_without_a_target_has_plain_columns_alone(target: str | None) -> None:
+    train, others = _costs(60, 0), _costs(60, 1)
+    features = Features(infer_schema(train, target=target), train, others, seed=0)
+    n_columns = 4 if target is None else 5
+    assert features.n_plain == 4
+    assert features.train.shape == (60, n_columns)
+    assert features.of(others).shape == (60, n_columns)
+    assert len(features.is_level) == n_columns
