@@ -84,8 +84,8 @@ def test_selection_sees_what_shows_in_three_columns_together() -> None:
 
     def share(target: str | None) -> float:
         schema = infer_schema(train, target=target)
-        # As many rounds as are found; how they are found is tested elsewhere, and takes longer.
-        growth = Growth(15, 0.67, (0.0,) * len(train))
+        # How many rounds are of use is found, and tested, elsewhere, and takes longer.
+        growth = Growth(30, 0.67, (0.0,) * len(train))
         selection = select(train, to_rows(made, schema), schema, seed=0, growth=growth)
         chances = np.exp(selection(to_rows(smokers, schema)))
         return float((chances * fits).sum() / chances.sum())
