@@ -52,6 +52,7 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy scripts
 
 format: dev
 	$(BIN)/ruff check --fix .

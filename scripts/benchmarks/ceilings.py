@@ -67,6 +67,7 @@ def _scores(folder: Path, name: str) -> dict[str, dict[str, Floats]]:
     target = schema.column(schema.target)
     seen, asked = (labelled(book.encode(frame), target) for frame in (train, test))
     weights = bootstrap_weights(len(asked), N_DRAWS, np.random.default_rng(0))
+    assert schema.task is not None
     with threadpool_limits(1):
         scores = score_models(seen, asked, target, schema.task, weights, seed=0, n_jobs=1)
     return {**{model: scores[model] for model in MODELS}, "mean": mean_over_models(scores)}

@@ -55,7 +55,7 @@ class Base:
 
     @property
     def n_embeddings(self) -> int:
-        return int(self.model.get_input_embeddings().weight.numel())
+        return sum(weights.numel() for weights in self.model.get_input_embeddings().parameters())
 
 
 def load_base(name: str, tokenizers: Path) -> Base:

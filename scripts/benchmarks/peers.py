@@ -143,7 +143,8 @@ def _call(
     longest = n_rows * course.grammar.longest(course.order[-1:]) + 1
     if processors:
         longest = course.limit - width  # peers may spell a row in more tokens than the tokenizer does
-    written: Tensor = course.model.generate(
+    generate: Any = course.model.generate  # the library types it as a tensor
+    written: Tensor = generate(
         input_ids=torch.tensor(ids),
         attention_mask=torch.tensor(seen),
         do_sample=True,
