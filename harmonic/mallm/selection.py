@@ -7,14 +7,15 @@ sampling, Azadi et al. 2019): a prompt cannot say that two columns depend on eac
 seldom taken. That holds for the rows of one call; calls write as many rows as they are asked for, whatever they show.
 Of few rows trees learn luck, too. So the mean of several is taken, each from another part of the pool where that is
 large; they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not
-at all; a ratio beyond that of the pool's top twentieth counts no further; and a draw that equals a training row weighs
-what it does for trees that have not seen that row: copies look real to those that have. No held-out row comes here.
+at all; every other one sees how well the target fits the other columns, too (`target_fit`); a ratio beyond that of the
+pool's top twentieth counts no further; and a draw that equals a training row weighs what it does for trees that have
+not seen that row: copies look real to those that have. No held-out row comes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -65,19 +66,20 @@ class Selection:
     """What the discriminator has learnt. `select` makes one."""
 
     schema: Schema
-    features: Features
     growth: Growth
-    trees: tuple[Boosted, ...]
-    """Those whose log-ratios are averaged; none where no tree was of use: all rows are taken."""
-    cap: float
-    rate: float
+    features: Features | None = None
+    """How trees see rows; None where no tree was of use: all rows are taken."""
+    trees: tuple[Boosted, ...] = ()
+    """Those whose log-ratios are averaged."""
+    cap: float = 0.0
+    rate: float = 1.0
     """The share of the pool that would be taken."""
-    known: Mapping[Row, float]
-    """The log-ratios of training rows, of trees that have not seen them."""
+    known: Mapping[Row, float] = field(default_factory=dict)
+    """The log-ratios of training rows, of trees that have not seen them; of equal rows their mean."""
 
     def __call__(self, rows: Sequence[Row]) -> Floats:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
-        if not self.trees:
+        if self.features is None:
             return np.zeros(len(rows))
         ratios = log_ratio(self.trees, self.features.of(from_rows(rows, self.schema)))
         ratios = np.array([self.known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
@@ -114,20 +116,30 @@ def select(
 
     growth: as it was found of these rows before; None = it is looked for.
     """
+    if growth is not None and not growth.rounds:
+        return Selection(schema, growth)
     made = from_rows(pool, schema)
     is_real = np.repeat([True, False], [len(train), len(pool)])
     with threadpool_limits(1):  # some hundred rows: threads would wait for each other
         features = Features(schema, train, made, seed=states([seed, 3], 1)[0])
-        cells = np.vstack([features.train, features.of(made)])
+        cells = np.vstack([features.train, features.others])
         data = Labelled(cells, is_real, features.is_level, features.n_plain)
         growth = growth or _growth(data, seed)
-        everything, rounds = np.arange(len(is_real)), growth.rounds
-        trees = data.bag(everything, rounds, [seed, 1], N_BAGS) if rounds else ()
-        ratios = log_ratio(trees, cells[~is_real]) if trees else np.zeros(len(pool))
+        if not growth.rounds:
+            return Selection(schema, growth)
+        trees = data.bag(np.arange(len(is_real)), growth.rounds, [seed, 1], N_BAGS)
+        ratios = log_ratio(trees, features.of(made))
     cap = float(np.quantile(ratios, CAP))
     rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
-    known = dict(zip(to_rows(train, schema), growth.held_out, strict=True))
-    return Selection(schema, features, growth, trees, cap, rate, known)
+    known = _mean_of_twins(to_rows(train, schema), growth.held_out)
+    return Selection(schema, growth, features, trees, cap, rate, known)
+
+
+def _mean_of_twins(rows: Sequence[Row], ratios: Sequence[float]) -> dict[Row, float]:
+    found: dict[Row, list[float]] = {}
+    for row, ratio in zip(rows, ratios, strict=True):
+        found.setdefault(row, []).append(ratio)
+    return {row: float(np.mean(some)) for row, some in found.items()}
 
 
 def _growth(data: Labelled, seed: int) -> Growth:

@@ -1,16 +1,23 @@
 """How well the target of a row fits its other columns, as forests of real rows say.
 
-What enters is rows as trees see them, one column of which is the target; what leaves is one number a row: of an amount
-by how much it is off what is expected, of a level the logarithm of its probability. Trees that tell real rows from made
-ones split on one column at a time, so that of a hundred rows they do not see what shows in three columns together, such
-as that smokers above some weight cost twice as much; forests that are asked for the target alone do, and with their
-number in a column it takes one split. A real row is judged by forests that have not seen it, a made one by as many that
-have seen no more rows: so the numbers of both follow one law wherever the rows do, and tell nothing by themselves.
+What enters is rows as trees see them, one column of which is the target; what leaves is one number a row, the higher
+the better it fits: of an amount (or a text's length) minus the distance to what is expected, in standard deviations, of
+a level the logarithm of its probability. An amount that is missing has no number. Forests read ranks among the real
+rows' values, to whatever power of ten a table's units go.
+Trees that tell real rows from made ones split on one column at a time, so that of a hundred rows they do not see what
+shows in three columns together, such as that smokers above some weight cost twice as much; forests that are asked for
+the target alone do, and with their number in a column it takes one split.
+
+Real rows are judged by forests that have not seen them. That makes a difference by itself where equal rows abound: each
+real row is missing from its own count, so that it fits a little less well than an equal row that was made. So trees may
+only take a better fit for a sign of a real row, never for one of a made row; and made rows from which trees learn are
+judged by a fold of the forests each, as real ones are, lest all that are equal have one number which no real row has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,69 +25,141 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import KFold
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+Forest: TypeAlias = RandomForestClassifier | RandomForestRegressor
+STREAM_TARGET_FIT = 709
 N_FOLDS, N_REPEATS = 5, 5
 N_TREES, LEAST_LEAF = 60, 3
+MOST_SHOWN = 1000
+"""A tree sees so many rows at most: what a fit costs is bounded."""
 LEAST_CHANCE = 0.01
 """Added to every probability: below it forests of some hundred rows know nothing."""
 _MISSING = -1
 """The code of a missing level, a class of its own."""
+_FOLDS, _FOREST, _OTHERS = 0, 1, 2
+"""What random numbers are for."""
 
 
 @dataclass(frozen=True)
 class TargetFit:
     """Forests of four fifths of the real rows each. `fit_target` makes one."""
 
-    place: int
-    """The target's column."""
-    is_level: bool
-    forests: tuple[RandomForestClassifier | RandomForestRegressor, ...]
+    columns: _Columns
+    seed: int
+    forests: tuple[tuple[Forest, ...], ...]
+    """By repeat and by the fold that a forest has not seen."""
 
     def __call__(self, cells: Floats) -> Floats:
-        """The numbers of rows that no forest has seen, their mean over the forests: float64 [n_rows]."""
-        return np.mean([_said(forest, cells, self.place, self.is_level) for forest in self.forests], axis=0)
+        """The numbers of rows that are no training rows, by one forest of each repeat: float64 [n_rows]."""
+        asked, total = self.columns.of(cells), np.zeros(len(cells))
+        for folds in self.forests:  # one after another: a row's sum must not depend on the rows beside it
+            total += asked.said(folds[0])
+        return total / N_REPEATS
+
+    def in_folds(self, cells: Floats) -> Floats:
+        """The same, each row by the forests of one fold of each repeat, drawn by lot: float64 [n_rows]."""
+        asked, total = self.columns.of(cells), np.zeros(len(cells))
+        for repeat, folds in enumerate(self.forests):
+            lots = _rng(self.seed, _OTHERS, repeat).integers(N_FOLDS, size=len(cells))
+            for fold, forest in enumerate(folds):
+                mine = np.flatnonzero(lots == fold)
+                total[mine] += asked.take(mine).said(forest)
+        return total / N_REPEATS
 
 
 def fit_target(cells: Floats, place: int, *, is_level: bool, seed: int) -> tuple[TargetFit, Floats]:
     """The judge of other rows, and the numbers of these rows themselves, of forests that have not seen them.
 
-    cells: float64 [n_rows, n_columns], levels as codes, NaN where missing; five rows at least.
+    cells: float64 [n_rows, n_columns], levels as codes, NaN where missing; place: the target's column. N_FOLDS rows
+    whose target is known at least (`is_known`).
     """
-    own, forests = np.zeros(len(cells)), []
+    columns = _Columns.learnt(cells, place, is_level)
+    asked = columns.of(cells)
+    known = np.flatnonzero(is_known(cells[:, place], is_level=is_level))
+    own, forests = np.full(len(cells), np.nan), []
+    own[known] = 0.0
     for repeat in range(N_REPEATS):
-        parts = KFold(N_FOLDS, shuffle=True, random_state=_state(seed, repeat)).split(cells)
-        for number, (seen, asked) in enumerate(parts):
-            forest = _forest(cells[seen], place, is_level, _state(seed, repeat, number))
-            own[asked] += _said(forest, cells[asked], place, is_level) / N_REPEATS
-            if number == 0:
-                forests.append(forest)
-    return TargetFit(place, is_level, tuple(forests)), own
+        folds = []
+        state = _state(seed, _FOLDS, repeat)
+        for fold, (seen, held) in enumerate(KFold(N_FOLDS, shuffle=True, random_state=state).split(known)):
+            forest = asked.take(known[seen]).forest(_state(seed, _FOREST, repeat, fold))
+            own[known[held]] += asked.take(known[held]).said(forest)
+            folds.append(forest)
+        forests.append(tuple(folds))
+    return TargetFit(columns, seed, tuple(forests)), own / N_REPEATS
 
 
-def _forest(
-    cells: Floats, place: int, is_level: bool, state: int
-) -> RandomForestClassifier | RandomForestRegressor:
-    kind = RandomForestClassifier if is_level else RandomForestRegressor
-    forest = kind(N_TREES, min_samples_leaf=LEAST_LEAF, random_state=state)
-    target = _codes(cells[:, place]) if is_level else cells[:, place]
-    return forest.fit(np.delete(cells, place, axis=1), target)
+def is_known(target: Floats, *, is_level: bool) -> Bools:
+    """Whose target can be expected: that a level is missing can be, a missing amount is no amount. bool [n_rows]"""
+    return np.ones(len(target), dtype=bool) if is_level else ~np.isnan(target)
 
 
-def _said(
-    forest: RandomForestClassifier | RandomForestRegressor, cells: Floats, place: int, is_level: bool
-) -> Floats:
-    """What one forest says of rows that it has not seen."""
-    others = np.delete(cells, place, axis=1)
-    if not is_level:
-        return np.asarray(cells[:, place] - forest.predict(others))
-    chances = forest.predict_proba(others)
-    # A level that no row of the forest has is as good as impossible.
-    same = _codes(cells[:, place])[:, None] == forest.classes_[None, :]
-    return np.log((chances * same).sum(axis=1) + LEAST_CHANCE)
+@dataclass(frozen=True)
+class _Columns:
+    """How forests read rows."""
+
+    place: int
+    is_level: bool
+    values: tuple[Floats, ...]
+    """Of each other column, the real rows' values, ascending, NaN last."""
+    scale: tuple[float, float]
+    """Mean and standard deviation of the target's amounts."""
+
+    @classmethod
+    def learnt(cls, cells: Floats, place: int, is_level: bool) -> _Columns:
+        target = cells[:, place]
+        spread = 0.0 if is_level else float(np.nanstd(target))
+        scale = (float(np.nanmean(target)), spread) if spread > 0 else (0.0, 1.0)
+        values = tuple(np.sort(column) for column in np.delete(cells, place, axis=1).T)
+        return cls(place, is_level, values, scale)
+
+    def of(self, cells: Floats) -> _Asked:
+        others = np.delete(cells, self.place, axis=1)
+        # A value between two of the real rows' stands between their ranks.
+        ranks = [
+            np.searchsorted(values, column, "left") + np.searchsorted(values, column, "right")
+            for values, column in zip(self.values, others.T, strict=True)
+        ]
+        target = cells[:, self.place]
+        if self.is_level:
+            return _Asked(np.column_stack(ranks), np.nan_to_num(target, nan=_MISSING), True)
+        return _Asked(np.column_stack(ranks), (target - self.scale[0]) / self.scale[1], False)
 
 
-def _codes(levels: Floats) -> NDArray[np.intp]:
-    return np.nan_to_num(levels, nan=_MISSING).astype(np.intp)
+@dataclass(frozen=True)
+class _Asked:
+    """Rows as forests read them."""
+
+    others: Ints
+    target: Floats
+    is_level: bool
+
+    def take(self, numbers: Ints) -> _Asked:
+        return _Asked(self.others[numbers], self.target[numbers], self.is_level)
+
+    def forest(self, state: int) -> Forest:
+        """A forest of these rows. Of an amount's forecast each split looks at all columns, of a level's at a few: the
+        library's defaults."""
+        kind = RandomForestClassifier if self.is_level else RandomForestRegressor
+        n_shown = min(MOST_SHOWN, len(self.target))
+        forest = kind(N_TREES, min_samples_leaf=LEAST_LEAF, max_samples=n_shown, random_state=state)
+        return forest.fit(self.others, self.target)
+
+    def said(self, forest: Forest) -> Floats:
+        """What one forest says of these rows: float64 [n_rows]."""
+        if not len(self.target):
+            return np.zeros(0)
+        if not self.is_level:
+            return -np.abs(self.target - forest.predict(self.others))
+        # A level that no row of the forest has is as good as impossible.
+        same = self.target[:, None] == forest.classes_[None, :]
+        return np.log((forest.predict_proba(self.others) * same).sum(axis=1) + LEAST_CHANCE)
 
 
 def _state(seed: int, *purpose: int) -> int:
-    return int(np.random.default_rng([seed, *purpose]).integers(2**31))
+    return int(_rng(seed, *purpose).integers(2**31))
+
+
+def _rng(seed: int, *purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, STREAM_TARGET_FIT, *purpose])

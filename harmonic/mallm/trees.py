@@ -1,9 +1,10 @@
 """Trees that tell real rows from made ones.
 
 What enters is the numbers of rows (`features`) and which of them are real; what leaves is boosted trees whose mean says
-how many times likelier a row is among real ones. Each learns from all real rows and from another part of the others;
-every other one sees the target's fit, too: those without it go by the columns alone, those with it by little else, and
-their mean is nearer the real law than either.
+how many times likelier a row is among real ones. Each learns from all real rows and from another part of the others.
+The first, third, ... fit sees the target's fit, too, the others see the columns alone: where all saw it, rows of
+housing, shoppers and bike_hour of 100 rows were told from real ones a little more easily, and where none did, utility
+was lower.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Labelled:
             shown = np.concatenate([real, np.random.default_rng(state).choice(made, n_shown, replace=False)])
             weights = np.where(self.is_real[shown], n_shown / len(real), 1.0)
             n_columns = self.n_plain if number % 2 else self.cells.shape[1]
-            model = _model(rounds, len(shown), self.is_level[:n_columns], state)
+            model = _model(rounds, len(shown), self.is_level[:n_columns], self.n_plain, state)
             model.fit(self.cells[shown, :n_columns], self.is_real[shown], sample_weight=weights)
             found.append(Boosted(model, n_columns))
         return tuple(found)
@@ -83,7 +84,9 @@ def states(key: Sequence[int], n: int) -> list[int]:
     return np.random.default_rng([seed, STREAM_SELECTION, 1, *purpose]).integers(2**31, size=n).tolist()
 
 
-def _model(rounds: int, n_rows: int, is_level: Bools, state: int) -> HistGradientBoostingClassifier:
+def _model(
+    rounds: int, n_rows: int, is_level: Bools, n_plain: int, state: int
+) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(
         max_iter=rounds,
         learning_rate=RATE,
@@ -92,6 +95,7 @@ def _model(rounds: int, n_rows: int, is_level: Bools, state: int) -> HistGradien
         min_samples_leaf=int(np.clip(n_rows // LEAVES, LEAST_LEAF, MOST_LEAF)),
         l2_regularization=1.0,
         categorical_features=is_level,
+        monotonic_cst=(np.arange(len(is_level)) >= n_plain).astype(int),
         early_stopping=False,
         random_state=state,
     )

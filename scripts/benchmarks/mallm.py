@@ -6,8 +6,8 @@ the settings of `--set`, as many rows as trained are drawn and laid to the yards
 rows of the graph that the loop began with, under the same seed, for what the loop has gained. "adult_100+adapter" is
 the same with the model that HARMONIC fine-tuned on the same rows. A table and seed stand in a file of their own and are
 read from there. On clean tables "utility_published" is of the published test rows, copies of training rows among
-them; "..._rest" is of the rest of the table from which the split was drawn (`rest`), and "own_rate" of real rows is
-how often those equal a training row. --rows: rows of asia whose distance to the law is measured.
+them; "..._rest" is of the rest of the table from which the split was drawn (`rest`), and "own_rate", beside the real
+rows, is how often rows of the rest equal a training row. --rows: rows of asia whose distance to the law is measured.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ TABLES = {
     **{f"magic_{n}": (f"mallm_gan_splits/magic_{n}_{{}}.csv", "gamma (signal), hadron (background)") for n in SIZES},
 }  # fmt: skip
 ASIA = {f"asia_{n}": n for n in (25, 50, 200)}
+FORM = 2
+"""Raised whenever what is measured changes: figures of another form are measured again."""
 _ADAPTER = "+adapter"
 _JUDGED_AGAIN = 1000
 """Seeds of the judgement after the loop begin here: none that the loop drew or judged under."""
@@ -58,7 +60,7 @@ def measure(arguments: Namespace) -> Iterator[dict[str, object]]:
     """A row of means over the seeds for each table and generator; `--only` names tables."""
     for name in arguments.only or [*TABLES, *ASIA]:
         is_asia = name.removesuffix(_ADAPTER) in ASIA
-        wish = {"set": arguments.set, "rows": arguments.rows if is_asia else None}
+        wish = {"set": arguments.set, "rows": arguments.rows if is_asia else None, "form": FORM}
         with threadpool_limits(1):
             found = [
                 kept(

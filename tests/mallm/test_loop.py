@@ -185,7 +185,7 @@ def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
     rng = np.random.default_rng(0)
     code, size = rng.integers(0, 6, 60), rng.integers(10, 99, 60)
     frame = pd.DataFrame({"code": code, "name": [f"n{one}" for one in code], "size": size, "twice": 2 * size})
-    schema = observe(infer_schema(frame), frame)
+    schema = observe(infer_schema(frame, target="size"), frame)
     monkeypatch.setattr("harmonic.mallm.gan.pool_size", lambda n_train: 120)
     model = MallmGan(mallm=SELECTING).fit(frame, schema, out=tmp_path)
     settings = SampleSection(rows=20)
