@@ -15,6 +15,7 @@ python scripts/benchmark.py fewrows --seeds 5             our rows beside the ri
 python scripts/benchmark.py ablations --seeds 3           random weights, other sizes, neighbours, completion only
 python scripts/benchmark.py conditions --seeds 1          rows by class beside free ones: quality and seconds
 python scripts/benchmark.py mallm --only adult_100        MALLM-GAN on few rows and on a known law; its loop's gain
+python scripts/benchmark.py selection --seeds 1           what the discriminator's selection makes of rows
 python scripts/benchmark.py inside --seeds 5              attacks on the model itself, DLT, and LLE of its rows
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
@@ -45,6 +46,7 @@ MEASUREMENTS = (
     "ablations",
     "conditions",
     "mallm",
+    "selection",
     "inside",
     "neighbors",
     "rivals",
