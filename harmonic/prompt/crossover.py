@@ -6,7 +6,7 @@ class hold exactly that, in endless variety: a model begins with class-condition
 and then sees more and more rows as they are, from which it learns what else hangs together. Where there are few rows
 some, or all, stay crossed to the end: half of their cells hang together still, and no row is seen often enough to be
 learnt by heart. Where rows stand six times each, there is nothing to learn by heart, and none stays crossed.
-Columns of which one says what stands in the other are crossed as one.
+Columns of which one says what stands in the other, and amounts that go up and down together, are crossed as one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Crossover:
         self._target = names.index(schema.target) if schema.target in names else None
         self._classes = self._groups(schema.task == "regression")
         others = [column for column in range(len(names)) if column != self._target]
-        self._blocks = linked(rows, others) if visits else [(column,) for column in others]
+        amounts = [at for at, column in enumerate(schema.modelled) if column.is_numeric]
+        self._blocks = linked(rows, others, amounts) if visits else [(column,) for column in others]
 
     @property
     def together(self) -> list[tuple[int, ...]]:

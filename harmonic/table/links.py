@@ -1,23 +1,28 @@
-"""Links: columns that go together, since a cell of one says what stands in the other.
+"""Links: columns that go together, since a cell of one says what stands in the other, or nearly so.
 
 What enters is rows; what leaves is the columns in blocks. Many tables say one thing twice (a code and its name, a town
-and its state): a row that takes one of these cells from another row is one that no table holds, and every model and
-every classifier sees it.
+and its state) or measure one thing in several ways (rooms and bedrooms, a length and a weight): a row that takes one of
+these cells from another row is one that no table holds, and every model and every classifier sees it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from harmonic.table.schema import Row
 
 Codes = NDArray[np.intp]
+Floats = NDArray[np.float64]
 SKILL = 0.8
 """A column determines another if two rows that agree in it disagree in the other a fifth as often as any two, at most.
 At 0.6 what repeats by luck is a link: a mass and a region."""
+TREND = 0.7
+"""Two amounts go together if the correlation of their ranks is this at least, whatever its sign: below it, half of what
+one varies is free of the other."""
 EXPECTED = 20.0
 """So many rows at least would break a link if there were none, else it is luck."""
 LEAST_SHARE = 1 / 3
@@ -27,15 +32,23 @@ MOST_ROWS = 2000
 """A link that holds is seen in so many rows."""
 
 
-def linked(rows: Sequence[Row], columns: Sequence[int]) -> list[tuple[int, ...]]:
-    """The columns in blocks, each in the order given and by its first column; most of them by themselves."""
+def linked(
+    rows: Sequence[Row], columns: Sequence[int], amounts: Collection[int] = ()
+) -> list[tuple[int, ...]]:
+    """The columns in blocks, each in the order given and by its first column; most of them by themselves.
+
+    amounts: those of the columns whose cells are numbers.
+    """
     some = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
     codes = {column: _codes([row[column] for row in some]) for column in columns}
+    sizes = {column: _sizes([row[column] for row in some]) for column in columns if column in amounts}
     block = {column: column for column in columns}
     for at, left in enumerate(columns):
         for right in columns[at + 1 :]:
             if block[left] != block[right] and (
-                _says(codes[left], codes[right]) or _says(codes[right], codes[left])
+                _says(codes[left], codes[right])
+                or _says(codes[right], codes[left])
+                or (left in sizes and right in sizes and _go_together(sizes[left], sizes[right]))
             ):
                 former = block[right]
                 block |= {column: block[left] for column, name in block.items() if name == former}
@@ -48,6 +61,21 @@ def linked(rows: Sequence[Row], columns: Sequence[int]) -> list[tuple[int, ...]]
 def _codes(cells: Sequence[str | None]) -> Codes:
     numbers: dict[str | None, int] = {}
     return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells], dtype=np.intp)
+
+
+def _sizes(cells: Sequence[str | None]) -> Floats:
+    return np.array([np.nan if cell is None else float(cell) for cell in cells])
+
+
+def _go_together(left: Floats, right: Floats) -> bool:
+    """Whether the ranks of two amounts are correlated."""
+    known = ~(np.isnan(left) | np.isnan(right))
+    if known.sum() < EXPECTED:
+        return False
+    ranks = rankdata(left[known]), rankdata(right[known])
+    if any(np.ptp(one) == 0 for one in ranks):
+        return False
+    return bool(abs(np.corrcoef(*ranks)[0, 1]) >= TREND)
 
 
 def _says(left: Codes, right: Codes) -> bool:

@@ -49,3 +49,28 @@ def test_columns_that_hardly_vary_say_nothing_of_each_other() -> None:
 
 def test_no_rows_link_nothing() -> None:
     assert linked([], [0, 1]) == [(0,), (1,)]
+
+
+@pytest.mark.parametrize(("noise", "sign", "is_linked"), [(0.3, 1, True), (0.3, -1, True), (2.0, 1, False)])
+def test_amounts_that_go_up_and_down_together_are_one_block(noise: float, sign: int, is_linked: bool) -> None:
+    rng = np.random.default_rng(0)
+    one = rng.lognormal(size=100)
+    other = sign * one * np.exp(rng.normal(0, noise, 100))
+    rows: list[Row] = [
+        (f"{a:.4f}", f"{b:.4f}", f"{c:.4f}") for a, b, c in zip(one, other, rng.random(100), strict=True)
+    ]
+    assert linked(rows, range(3), range(3)) == ([(0, 1), (2,)] if is_linked else [(0,), (1,), (2,)])
+    assert linked(rows, range(3)) == [(0,), (1,), (2,)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_independent_amounts_stay_apart_with_gaps_and_with_constants(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = np.column_stack([rng.normal(size=n), rng.integers(0, 3, n), np.ones(n), rng.lognormal(size=n)])
+    gaps = rng.random((n, 4)) < 0.3
+    rows: list[Row] = [
+        tuple(None if gap else str(cell) for cell, gap in zip(row, missing, strict=True))
+        for row, missing in zip(numbers, gaps, strict=True)
+    ]
+    assert linked(rows, range(4), range(4)) == [(0,), (1,), (2,), (3,)]
