@@ -2,9 +2,9 @@
 
 What enters is the numbers of rows (`features`) and which of them are real; what leaves is boosted trees whose mean says
 how many times likelier a row is among real ones. Each learns from all real rows and from another part of the others.
-The first, third, ... fit sees the target's fit, too, the others see the columns alone: where all saw it, rows of
-housing, shoppers and bike_hour of 100 rows were told from real ones a little more easily, and where none did, utility
-was lower.
+The first, third, ... fit sees the target's fit, too, the others see the columns alone: where all saw it, in
+an earlier form, rows of housing, shoppers and bike_hour of 100 rows were told from real ones a little more easily;
+what they are worth where none does, `scripts/benchmark.py selection` measures.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ def _model(
         min_samples_leaf=int(np.clip(n_rows // LEAVES, LEAST_LEAF, MOST_LEAF)),
         l2_regularization=1.0,
         categorical_features=is_level,
+        # That the target fits well may speak for a row, never against it: `target_fit` says why.
         monotonic_cst=(np.arange(len(is_level)) >= n_plain).astype(int),
         early_stopping=False,
         random_state=state,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from harmonic.table.schema import Row
 
@@ -72,10 +72,10 @@ def _go_together(left: Floats, right: Floats) -> bool:
     known = ~(np.isnan(left) | np.isnan(right))
     if known.sum() < EXPECTED:
         return False
-    ranks = rankdata(left[known]), rankdata(right[known])
-    if any(np.ptp(one) == 0 for one in ranks):
+    one, other = left[known], right[known]
+    if one.min() == one.max() or other.min() == other.max():
         return False
-    return bool(abs(np.corrcoef(*ranks)[0, 1]) >= TREND)
+    return bool(abs(spearmanr(one, other).statistic) >= TREND)
 
 
 def _says(left: Codes, right: Codes) -> bool:
