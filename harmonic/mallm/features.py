@@ -37,9 +37,12 @@ class Features:
         self.train, self.others = self._filled(seen), self._filled(made)
         place = _target(schema)
         if place is not None and is_known(seen[:, place], is_level=self.is_level[place]).sum() >= N_FOLDS:
-            self._fit, own = fit_target(seen, place, is_level=bool(self.is_level[place]), seed=seed)
-            self.train = np.column_stack([self.train, own])
-            self.others = np.column_stack([self.others, self._fit.in_folds(made)])
+            is_level = bool(self.is_level[place])
+            self._fit, *fits = fit_target(seen, made, place, is_level=is_level, seed=seed)
+            self.train, self.others = (
+                np.column_stack([plain, fit])
+                for plain, fit in zip((self.train, self.others), fits, strict=True)
+            )
             self.is_level = np.append(self.is_level, False)
 
     def of(self, frame: pd.DataFrame) -> Floats:

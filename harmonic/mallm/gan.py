@@ -29,13 +29,13 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
-from harmonic.mallm.selection import FEWEST_TRAIN, Growth, Selection, pool_size, select
+from harmonic.mallm.pool import draw_pool, pool_size
+from harmonic.mallm.selection import FEWEST_TRAIN, Growth, Selection, select
 from harmonic.mallm.state import State
 from harmonic.mallm.trees import STREAM_SELECTION
 from harmonic.model.identity import ADAPTER_CONFIG
 from harmonic.model.load import LoadedModel, load_model
 from harmonic.model.merge import merge
-from harmonic.progress import Progress
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_codec
 from harmonic.prompt.learnt import read_learnt
@@ -192,18 +192,15 @@ class MallmGan(Synthesizer):
         return made[:n_rows]
 
     def _select(self, train: DataFrame, folder: Path | None, *, is_new: bool) -> None:
-        """What takes draws: learnt from the pool that stands in the folder, or, where the loop was begun anew or no
-        pool stands, from one that is drawn now."""
+        """What takes draws: learnt from the pool that stands in the folder; what lacks of it, or all where the loop was
+        begun anew, is drawn now."""
         if not self._selects(len(train)):
             if self._section.selects:
                 log.info("Selection: %d training rows are too few; every draw is taken.", len(train))
             return
         place = None if folder is None else folder / POOL
         kept = {} if is_new or place is None or not place.exists() else read_json(place)
-        pool = [tuple(row) for row in kept["rows"]] if kept else self._pool(len(train))
-        if place is not None and not kept:
-            # Before trees are grown: a kill then costs those alone.
-            write_json(place, {"rows": pool})
+        pool = self._pool(len(train), [tuple(row) for row in kept.get("rows", ())], place)
         growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
         self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth)
         if growth is None:
@@ -215,15 +212,14 @@ class MallmGan(Synthesizer):
         """Whether the discriminator is to select, and has rows enough to learn from."""
         return self._section.selects and n_train >= FEWEST_TRAIN
 
-    def _pool(self, n_train: int) -> list[Row]:
-        """Rows of the last graph, of a seed that no table has."""
+    def _pool(self, n_train: int, before: Sequence[Row], place: Path | None) -> list[Row]:
+        """Rows of the last graph, of a seed that no table has, behind those that stand at `place`."""
         n = pool_size(n_train)
-        log.info("Selection: %d rows are drawn, from which the discriminator learns.", n)
+        if len(before) < n:
+            log.info("Selection: %d rows are drawn, from which the discriminator learns.", n - len(before))
         seed = int(np.random.default_rng([self.seed, STREAM_SELECTION]).integers(2**31))
         generator = self._generator(seed, self.settings or SampleSection())
-        with Progress("rows", n) as progress:
-            drawn = generator.draw(self._fitted.best, 0, n, progress=progress.reach)
-        return [drawn.rows[number] for number in range(n)]
+        return draw_pool(generator, self._fitted.best, n, before=before, place=place)
 
     def _take(self, train: DataFrame, schema: Schema) -> None:
         """Rows, codec, grammar and models: all but the graph."""
@@ -270,7 +266,7 @@ class MallmGan(Synthesizer):
             calls,
             seed=seed,
             guidance=section.guidance,
-            weigh=selection if selection is not None and selection.trees else None,
+            weigh=selection if selection is not None and selection.ratio else None,
         )
 
     def _begun(self, place: Path | None, names: Sequence[str], resume: bool) -> State | None:

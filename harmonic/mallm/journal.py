@@ -12,7 +12,8 @@ from harmonic.config import MallmSection
 from harmonic.mallm.contest import rounds
 from harmonic.mallm.generator import Calls
 from harmonic.mallm.loop import judged_rows, most_steps
-from harmonic.mallm.selection import FEWEST_TRAIN, pool_size
+from harmonic.mallm.pool import pool_size
+from harmonic.mallm.selection import FEWEST_TRAIN
 from harmonic.mallm.state import State, Step
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ not seen that row: copies look real to those that have. No held-out row comes he
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,6 @@ from harmonic.table.schema import Row, Schema
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
-"""The pool holds so many rows for each training row, within these bounds."""
 MOST_ROUNDS = 150
 FEWEST_TRAIN = 30
 """Of fewer training rows trees learn nothing but luck, even where rows that they have not seen seem to say otherwise:
@@ -43,11 +41,6 @@ CAP = 0.95
 """Ratios above this quantile of the pool's are as good as it."""
 LEAST_GAIN = 0.001
 """Trees that tell rows not seen by less than this, in nats, are of no use."""
-
-
-def pool_size(n_train: int) -> int:
-    """How many rows the generator writes for the discriminator to learn from."""
-    return int(np.clip(POOL * n_train, FEWEST_POOL, MOST_POOL))
 
 
 @dataclass(frozen=True)
@@ -62,28 +55,42 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class DensityRatio:
+    """Trees that are of use, and all that turns their log-ratio of a row into its weight."""
+
+    features: Features
+    """How trees see rows."""
+    trees: tuple[Boosted, ...]
+    """Those whose log-ratios are averaged."""
+    cap: float
+    rate: float
+    """The share of the pool that would be taken."""
+    known: Mapping[Row, float]
+    """The log-ratios of training rows, of trees that have not seen them; of equal rows their mean."""
+
+
+@dataclass(frozen=True)
 class Selection:
     """What the discriminator has learnt. `select` makes one."""
 
     schema: Schema
     growth: Growth
-    features: Features | None = None
-    """How trees see rows; None where no tree was of use: all rows are taken."""
-    trees: tuple[Boosted, ...] = ()
-    """Those whose log-ratios are averaged."""
-    cap: float = 0.0
-    rate: float = 1.0
-    """The share of the pool that would be taken."""
-    known: Mapping[Row, float] = field(default_factory=dict)
-    """The log-ratios of training rows, of trees that have not seen them; of equal rows their mean."""
+    ratio: DensityRatio | None = None
+    """None where no tree was of use: all rows are taken."""
 
     def __call__(self, rows: Sequence[Row]) -> Floats:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
-        if self.features is None:
+        if self.ratio is None:
             return np.zeros(len(rows))
-        ratios = log_ratio(self.trees, self.features.of(from_rows(rows, self.schema)))
-        ratios = np.array([self.known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
-        return np.minimum(0.0, ratios - self.cap)
+        known = self.ratio.known
+        ratios = log_ratio(self.ratio.trees, self.ratio.features.of(from_rows(rows, self.schema)))
+        ratios = np.array([known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
+        return np.minimum(0.0, ratios - self.ratio.cap)
+
+    @property
+    def rate(self) -> float:
+        """The share of the pool that would be taken."""
+        return 1.0 if self.ratio is None else self.ratio.rate
 
     def facts(self) -> dict[str, Any]:
         """What it found, as plain data."""
@@ -96,7 +103,7 @@ class Selection:
 
     def to_words(self) -> str:
         """What it found, as one sentence."""
-        if not self.trees:
+        if self.ratio is None:
             return "Selection: training rows not seen say that no tree helps; every draw is taken."
         return (
             f"Selection: trees of {self.growth.rounds} rounds, which tell rows not seen by {self.growth.loss:.3f} nats "
@@ -132,7 +139,7 @@ def select(
     cap = float(np.quantile(ratios, CAP))
     rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
     known = _mean_of_twins(to_rows(train, schema), growth.held_out)
-    return Selection(schema, growth, features, trees, cap, rate, known)
+    return Selection(schema, growth, DensityRatio(features, trees, cap, rate, known))
 
 
 def _mean_of_twins(rows: Sequence[Row], ratios: Sequence[float]) -> dict[Row, float]:

@@ -43,51 +43,45 @@ _FOLDS, _FOREST, _OTHERS = 0, 1, 2
 
 @dataclass(frozen=True)
 class TargetFit:
-    """Forests of four fifths of the real rows each. `fit_target` makes one."""
+    """Forests of four fifths of the real rows each, one of each repeat. `fit_target` makes one."""
 
     columns: _Columns
-    seed: int
-    forests: tuple[tuple[Forest, ...], ...]
-    """By repeat and by the fold that a forest has not seen."""
+    forests: tuple[Forest, ...]
 
     def __call__(self, cells: Floats) -> Floats:
-        """The numbers of rows that are no training rows, by one forest of each repeat: float64 [n_rows]."""
+        """The numbers of rows that are no training rows: float64 [n_rows]."""
         asked, total = self.columns.of(cells), np.zeros(len(cells))
-        for folds in self.forests:  # one after another: a row's sum must not depend on the rows beside it
-            total += asked.said(folds[0])
-        return total / N_REPEATS
-
-    def in_folds(self, cells: Floats) -> Floats:
-        """The same, each row by the forests of one fold of each repeat, drawn by lot: float64 [n_rows]."""
-        asked, total = self.columns.of(cells), np.zeros(len(cells))
-        for repeat, folds in enumerate(self.forests):
-            lots = _rng(self.seed, _OTHERS, repeat).integers(N_FOLDS, size=len(cells))
-            for fold, forest in enumerate(folds):
-                mine = np.flatnonzero(lots == fold)
-                total[mine] += asked.take(mine).said(forest)
+        for forest in self.forests:  # one after another: a row's sum must not depend on the rows beside it
+            total += asked.said(forest)
         return total / N_REPEATS
 
 
-def fit_target(cells: Floats, place: int, *, is_level: bool, seed: int) -> tuple[TargetFit, Floats]:
-    """The judge of other rows, and the numbers of these rows themselves, of forests that have not seen them.
+def fit_target(
+    cells: Floats, made: Floats, place: int, *, is_level: bool, seed: int
+) -> tuple[TargetFit, Floats, Floats]:
+    """The judge of further rows; the numbers of these real rows themselves, of forests that have not seen them; and
+    those of the made rows, each by one fold of each repeat, drawn by lot.
 
-    cells: float64 [n_rows, n_columns], levels as codes, NaN where missing; place: the target's column. N_FOLDS rows
-    whose target is known at least (`is_known`).
+    cells, made: float64 [n_rows, n_columns], levels as codes, NaN where missing; place: the target's column. N_FOLDS
+    real rows whose target is known at least (`is_known`).
     """
     columns = _Columns.learnt(cells, place, is_level)
-    asked = columns.of(cells)
+    real, others = columns.of(cells), columns.of(made)
     known = np.flatnonzero(is_known(cells[:, place], is_level=is_level))
-    own, forests = np.full(len(cells), np.nan), []
-    own[known] = 0.0
+    of_real, of_made = np.full(len(cells), np.nan), np.zeros(len(made))
+    of_real[known] = 0.0
+    kept = []
     for repeat in range(N_REPEATS):
-        folds = []
         state = _state(seed, _FOLDS, repeat)
+        lots = _rng(seed, _OTHERS, repeat).integers(N_FOLDS, size=len(made))
         for fold, (seen, held) in enumerate(KFold(N_FOLDS, shuffle=True, random_state=state).split(known)):
-            forest = asked.take(known[seen]).forest(_state(seed, _FOREST, repeat, fold))
-            own[known[held]] += asked.take(known[held]).said(forest)
-            folds.append(forest)
-        forests.append(tuple(folds))
-    return TargetFit(columns, seed, tuple(forests)), own / N_REPEATS
+            forest = real.take(known[seen]).forest(_state(seed, _FOREST, repeat, fold))
+            of_real[known[held]] += real.take(known[held]).said(forest)
+            mine = np.flatnonzero(lots == fold)
+            of_made[mine] += others.take(mine).said(forest)
+            if fold == 0:
+                kept.append(forest)
+    return TargetFit(columns, tuple(kept)), of_real / N_REPEATS, of_made / N_REPEATS
 
 
 def is_known(target: Floats, *, is_level: bool) -> Bools:

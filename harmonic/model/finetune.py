@@ -1,4 +1,4 @@
-"""Fine-tuning: instructions in, an adapter out. The only module that knows TRL.
+"""Fine-tuning: instructions in, an adapter out. Only its parts `finetune_trainer` and `finetune_arguments` know TRL.
 
 What enters is a loaded base, an endless sequence of instructions as tokens and the run's settings; what leaves is
 `adapter/`, written whole at the end, and `trainer/`, from which a killed training goes on to the very same adapter.
@@ -20,20 +20,16 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from datasets import Dataset
-from peft import LoraConfig, PeftModel
-from torch import Tensor
-from torch.optim import Optimizer
-from transformers import PreTrainedTokenizerFast, PrinterCallback
-from trl import SFTConfig, SFTTrainer
 
 from harmonic.config import BudgetSection
 from harmonic.errors import HarmonicError
 from harmonic.files import explained, read_json, remove, write_json
 from harmonic.model.adapter import fingerprints, save_adapter, trained_tensors
+from harmonic.model.finetune_arguments import sft_config
+from harmonic.model.finetune_trainer import VisitTrainer
 from harmonic.model.load import LoadedModel
 from harmonic.model.lora import Method, count_trainable, lora_config
-from harmonic.model.muon import muon_for, uses_muon
+from harmonic.model.muon import uses_muon
 from harmonic.model.plan import (
     Plan,
     plan_steps,
@@ -45,15 +41,11 @@ from harmonic.model.plan import (
 )
 from harmonic.model.preflight import measure_pace
 from harmonic.model.quiet import quiet
-from harmonic.model.sharing import ATTENTION, Sharing, is_lean, lean_losses, reader_for
-from harmonic.model.vendor import build, check_keys
+from harmonic.model.sharing import reader_for
 from harmonic.model.visits import Reader, Visits, VisitSet, measure
 from harmonic.model.watch import Stop, Watch, interruptible, last_checkpoint
-from harmonic.precision import fast_dtype
 from harmonic.prompt.instructions import Tokens
 
-_LEAN_BYTES = 1 << 29
-"""Largest logits of a micro-batch that the CPU's own loss holds at once; above, TRL's chunked one takes over."""
 _RESULT = "result.json"
 _log = logging.getLogger(__name__)
 
@@ -110,7 +102,7 @@ def finetune(
     """
     settings, budget, folder = dict(train_settings or {}), budget or BudgetSection(), out / "trainer"
     _check_base(loaded, method, lora_settings, budget, val)
-    args = _arguments(loaded, folder, settings, seed, has_val=bool(val))
+    args = sft_config(loaded, folder, settings, seed, has_val=bool(val))
     adapter_config = lora_config(lora_settings, loaded.model) if method == "lora" else None
     limit = min(loaded.context_length, settings.get("max_length") or loaded.context_length)
     reader = reader_for(loaded, settings)
@@ -129,18 +121,12 @@ def finetune(
     if PartialState().is_main_process:
         _log.info("Training: %s steps, %s instructions, %s tokens", plan.steps, plan.visits, tokens[-1])
     with explained(folder), quiet():
-        trainer = _Trainer(
+        trainer = VisitTrainer(
             loaded, args, visits, asked, reader, adapter_config, watch, uses_muon(method, settings)
         )
         trainable = count_trainable(trainer.model)
         before = fingerprints(trained_tensors(trainer.model))
-        with interruptible(watch):
-            trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        if watch.stop == "interrupt":
-            raise KeyboardInterrupt(
-                f"Training ended on Ctrl-C after step {trainer.state.global_step} of {plan.steps}, and is saved in "
-                f"{str(folder)!r}. Go on with --resume."
-            )
+        _run(trainer, watch, plan, folder)
         save_adapter(trainer, out / "adapter", loaded.note, before)
     result = _result(trainer, watch, plan, out / "adapter", trainable)
     if trainer.is_world_process_zero():
@@ -150,170 +136,15 @@ def finetune(
     return result
 
 
-class _Trainer(SFTTrainer):
-    """TRL's trainer on our visits in our order, without its telemetry, model cards and per-step statistics."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        args: SFTConfig,
-        train: VisitSet,
-        val: VisitSet | None,
-        reader: Reader,
-        peft_config: LoraConfig | None,
-        watch: Watch,
-        has_muon: bool,
-    ) -> None:
-        self._has_muon = has_muon
-        # TRL wants datasets.Dataset, of which one row has to do: rows stay out of Arrow tables and their caches.
-        sample = Dataset.from_list([train[0]])
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=loaded.tokenizer.backend,
-            eos_token=loaded.tokenizer.backend.id_to_token(loaded.tokenizer.eos_id),
+def _run(trainer: VisitTrainer, watch: Watch, plan: Plan, folder: Path) -> None:
+    """Trains on from the last state that stands in `folder`. Raises KeyboardInterrupt on Ctrl-C, once that is saved."""
+    with interruptible(watch):
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    if watch.stop == "interrupt":
+        raise KeyboardInterrupt(
+            f"Training ended on Ctrl-C after step {trainer.state.global_step} of {plan.steps}, and is saved in "
+            f"{str(folder)!r}. Go on with --resume."
         )
-        super().__init__(
-            model=loaded.model,
-            args=args,
-            train_dataset=sample,
-            eval_dataset=sample if val else None,
-            processing_class=tokenizer,
-            data_collator=reader,
-            callbacks=[watch],
-            peft_config=peft_config,
-        )
-        self.train_dataset = train
-        self.eval_dataset = val
-        self.processing_class = None  # else a copy of the tokenizer lies in every checkpoint
-        self.remove_callback(PrinterCallback)
-        base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        if isinstance(reader, Sharing):
-            base.set_attn_implementation(ATTENTION)
-        self._vocab_size = int(base.config.get_text_config().vocab_size)
-        self._is_lean = is_lean(loaded, args.to_dict())
-
-    def create_optimizer(self, model: Any = None) -> Optimizer:
-        """The vendor's, or Muon where `uses_muon` says so."""
-        if self._has_muon and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            raise HarmonicError(
-                "[model] method is 'full' under FSDP or DeepSpeed, where Muon would see parts of matrices. "
-                'Name an optimizer in [train], such as optim = "adamw_torch".'
-            )
-        if self.optimizer is None and self._has_muon:
-            self.optimizer = muon_for(self.model, self.args.learning_rate, self.args.weight_decay)
-        return super().create_optimizer(model)
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Nats a label token. On CPUs without TRL's entropy and accuracy, which cost a third of a step."""
-        if return_outputs or not self._fits(inputs):
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        sums, counts = lean_losses(model, inputs)
-        loss = sums.sum() / (counts.sum() if num_items_in_batch is None else num_items_in_batch)
-        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            loss = loss * self.accelerator.num_processes
-        return loss
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """Nats a label token over the whole validation part, not the mean over its batches."""
-        model = self.model_wrapped
-        model.eval()
-        totals = torch.zeros(2, dtype=torch.float64)
-        for batch in self.get_eval_dataloader():
-            inputs = self._prepare_inputs(batch)
-            with torch.no_grad(), self.compute_loss_context_manager():
-                losses = lean_losses if self._fits(inputs) else _fused_losses
-                both = self.accelerator.gather_for_metrics(torch.stack(losses(model, inputs), dim=1))
-            totals += both.double().sum(0).cpu()
-        metrics = {"eval_loss": float(totals[0] / totals[1])}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _fits(self, inputs: Mapping[str, Tensor]) -> bool:
-        is_small = 4 * inputs["labels"].numel() * self._vocab_size <= _LEAN_BYTES
-        return "owners" in inputs or (self._is_lean and is_small)
-
-    def floating_point_ops(self, inputs: Any) -> int:
-        return 0
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-    def _send_telemetry(self) -> None:
-        return None
-
-
-def _fused_losses(model: Any, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    output = model(**inputs, fused_lm_head=True)
-    return -output.log_probs.sum(dim=1), output.label_mask.sum(dim=1)
-
-
-def _arguments(
-    loaded: LoadedModel, folder: Path, settings: Mapping[str, Any], seed: int, has_val: bool
-) -> SFTConfig:
-    """[train] as SFTConfig, under our defaults and over what harmonic decides itself."""
-    on_cpu = loaded.device.type == "cpu"
-    ours: dict[str, Any] = {
-        "output_dir": str(folder),
-        "seed": seed,
-        "max_length": None,
-        "packing": False,
-        "padding_free": False,
-        "shuffle_dataset": False,
-        "train_sampling_strategy": "sequential",
-        "dataset_kwargs": {"skip_prepare_dataset": True},
-        "use_cpu": on_cpu,
-        "save_strategy": "steps",
-        "save_only_model": False,
-        "eval_strategy": "steps" if has_val else "no",
-        "load_best_model_at_end": has_val,
-        "metric_for_best_model": "eval_loss" if has_val else None,
-        "greater_is_better": False if has_val else None,
-        "disable_tqdm": True,
-        "push_to_hub": False,
-        "auto_find_batch_size": False,
-    }
-    planned = {"max_length", "max_steps", "num_train_epochs"}
-    check_keys("train", SFTConfig, settings, {})
-    given = {
-        key: value for key, value in settings.items() if key not in planned and ours.get(key, ...) != value
-    }
-    every = given.get("eval_steps", 0.05)
-    defaults = {
-        "report_to": "none",
-        "bf16": _is_half(loaded) and not given.get("fp16"),
-        "fp16": loaded.dtype == torch.float16 and not on_cpu and not given.get("bf16"),
-        "gradient_checkpointing": not on_cpu,
-        "logging_steps": 0.01,
-        "ddp_find_unused_parameters": False,
-        "logging_nan_inf_filter": False,
-        "save_total_limit": 2,
-        "save_steps": every if has_val else 0.1,
-        "eval_steps": every if has_val else None,
-        "per_device_eval_batch_size": settings.get("per_device_train_batch_size", 8),
-    }
-    if has_val and given.get("save_steps", every) != every:
-        raise HarmonicError(
-            f"Key 'save_steps' in [train]: value {given['save_steps']!r}, but with validation the best state is kept, "
-            f"so each validation saves (eval_steps = {every!r}). Leave it out."
-        )
-    with quiet():
-        return build("train", SFTConfig, {**defaults, **given}, {**ours, "num_train_epochs": 1})
-
-
-def _is_half(loaded: LoadedModel) -> bool:
-    """Whether matrices are multiplied in bfloat16 by default: on GPUs as the weights are, on CPUs if it is faster."""
-    if loaded.device.type == "cpu":
-        is_whole = loaded.dtype == torch.float32 and not loaded.quantization
-        return is_whole and fast_dtype(loaded.device) == "bfloat16"
-    return loaded.dtype == torch.bfloat16
 
 
 def _check_base(
@@ -378,7 +209,7 @@ def _plan(
     return plan
 
 
-def _result(trainer: _Trainer, watch: Watch, plan: Plan, adapter: Path, trainable: int) -> FinetuneResult:
+def _result(trainer: VisitTrainer, watch: Watch, plan: Plan, adapter: Path, trainable: int) -> FinetuneResult:
     state = trainer.state
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if trainer.accelerator.device.type == "cuda":

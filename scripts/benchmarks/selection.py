@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.fewrows import FEWER, Split, config_of, fitted, means_of, split_of, yardstick_of
 from benchmarks.kept import kept
-from harmonic.mallm.selection import pool_size, select
+from harmonic.mallm.pool import pool_size
+from harmonic.mallm.selection import select
 from harmonic.table.cells import to_rows
 
 N_DRAWINGS = 8

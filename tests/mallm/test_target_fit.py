@@ -15,6 +15,8 @@ from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema
 
 Floats = NDArray[np.float64]
+NONE: Floats = np.zeros((0, 4))
+"""Made rows that nobody asks about."""
 PLACES = pytest.mark.parametrize(("place", "is_level"), [(2, False), (3, True)], ids=["amount", "level"])
 
 
@@ -41,15 +43,16 @@ def _costs(n: int, seed: int, *, breaks: bool = False) -> pd.DataFrame:
 def test_rows_seen_and_unseen_rows_of_one_law_have_numbers_of_one_law(place: int, is_level: bool) -> None:
     said: list[list[float]] = [[], []]
     for seed in range(3):
-        judge, own = fit_target(_cells(150, seed), place, is_level=is_level, seed=seed)
+        others = _cells(600, 100 + seed)
+        _, own, made = fit_target(_cells(150, seed), others, place, is_level=is_level, seed=seed)
         said[0] += own.tolist()
-        said[1] += judge.in_folds(_cells(600, 100 + seed)).tolist()
+        said[1] += made.tolist()
     assert ks_2samp(*said).pvalue > 0.01
 
 
 @PLACES
 def test_rows_whose_target_belongs_to_other_rows_stand_out(place: int, is_level: bool) -> None:
-    judge, own = fit_target(_cells(150, 0), place, is_level=is_level, seed=0)
+    judge, own, _ = fit_target(_cells(150, 0), NONE, place, is_level=is_level, seed=0)
     broken = _cells(400, 1)
     broken[:, place] = np.random.default_rng(2).permutation(broken[:, place])
     misfit = judge(broken)
@@ -63,7 +66,7 @@ def test_levels_that_are_missing_or_unheard_of_are_judged() -> None:
     cells = _cells(60, 0)
     cells[:20, 3] = np.nan
     cells[20:25, 0] = np.nan
-    judge, own = fit_target(cells, 3, is_level=True, seed=0)
+    judge, own, _ = fit_target(cells, NONE, 3, is_level=True, seed=0)
     assert np.isfinite(own).all()
     asked = cells[:2].copy()
     asked[:, 3] = [7.0, np.nan]
@@ -74,7 +77,7 @@ def test_levels_that_are_missing_or_unheard_of_are_judged() -> None:
 
 @PLACES
 def test_a_row_is_judged_alike_whatever_stands_beside_it(place: int, is_level: bool) -> None:
-    judge, _ = fit_target(_cells(60, 0), place, is_level=is_level, seed=0)
+    judge, _, _ = fit_target(_cells(60, 0), NONE, place, is_level=is_level, seed=0)
     cells = _cells(40, 1)
     assert np.array_equal(judge(cells)[:1], judge(cells[:1]))
 
@@ -83,10 +86,10 @@ def test_an_amount_that_is_missing_has_no_number_and_misleads_none() -> None:
     cells = _cells(120, 0)
     holed = np.vstack([cells, cells[:40]])
     holed[120:, 2] = np.nan
-    judge, own = fit_target(holed, 2, is_level=False, seed=0)
+    judge, own, _ = fit_target(holed, NONE, 2, is_level=False, seed=0)
     assert np.isnan(own[120:]).all()
     assert np.isfinite(own[:120]).all()
-    plain = fit_target(cells, 2, is_level=False, seed=0)[1]
+    plain = fit_target(cells, NONE, 2, is_level=False, seed=0)[1]
     assert own[:120].mean() == pytest.approx(plain.mean(), rel=0.2)
     assert np.isnan(judge(holed)).tolist() == np.isnan(own).tolist()
 
@@ -95,7 +98,7 @@ def test_an_amount_that_is_missing_has_no_number_and_misleads_none() -> None:
 def test_units_do_not_matter(unit: float) -> None:
     cells = _cells(80, 0)
     scaled = cells * np.array([unit, 1.0, unit, 1.0]) + np.array([unit * 1e3, 0.0, unit * 1e3, 0.0])
-    own, same = (fit_target(table, 2, is_level=False, seed=0)[1] for table in (cells, scaled))
+    own, same = (fit_target(table, NONE, 2, is_level=False, seed=0)[1] for table in (cells, scaled))
     assert same == pytest.approx(own, rel=0.05, abs=0.05)
 
 
@@ -108,8 +111,7 @@ def test_where_equal_rows_abound_real_rows_fit_no_better_than_made_ones(seed: in
         x = rng.integers(0, 2, (n, 2)).astype(float)
         return np.column_stack([x, np.where(rng.random(n) < 0.8, x[:, 0], 1 - x[:, 0])])
 
-    judge, own = fit_target(rows(100), 2, is_level=True, seed=seed)
-    made = judge.in_folds(rows(4000))
+    _, own, made = fit_target(rows(100), rows(4000), 2, is_level=True, seed=seed)
     assert own.mean() < made.mean() + 0.12
     assert len(set(made.round(9))) > 50  # not one number for all equal rows
 

@@ -76,7 +76,7 @@ def train(base: str, visits: Any, out: Path, **options: Any) -> FinetuneResult:
 def test_a_cpu_trains_in_what_it_is_fast_at_unless_the_run_file_says(
     base: str, visits: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
 ) -> None:
-    monkeypatch.setattr("harmonic.model.finetune.fast_dtype", lambda device: fast)
+    monkeypatch.setattr("harmonic.model.finetune_arguments.fast_dtype", lambda device: fast)
     made = visits(load_model(base).tokenizer)
     own = {key: value for key, value in SETTINGS.items() if key != "bf16"}
     whole = train(base, made, tmp_path / "whole").train_losses
@@ -138,7 +138,7 @@ def test_trls_own_loss_trains_alike(
 ) -> None:
     made = visits(load_model(base).tokenizer)
     lean = train(base, made, tmp_path / "lean")
-    monkeypatch.setattr("harmonic.model.finetune._LEAN_BYTES", 0)
+    monkeypatch.setattr("harmonic.model.finetune_trainer._LEAN_BYTES", 0)
     fused = train(base, made, tmp_path / "fused")
     assert np.allclose(lean.train_losses, fused.train_losses, atol=1e-4)
 

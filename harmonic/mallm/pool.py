@@ -1,0 +1,57 @@
+"""The pool: rows of the last graph, from which the discriminator learns to select.
+
+What enters is a generator, the last graph and the rows that were drawn before; what leaves is all of them, and a file
+that holds those drawn so far: a kill loses a piece at most, and the pool is the same however often it was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from harmonic.files import write_json
+from harmonic.mallm.generator import Candidate, Generator
+from harmonic.progress import Progress
+from harmonic.table.schema import Row
+
+POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
+"""The pool holds so many rows for each training row, within these bounds."""
+PIECE = 512
+"""So many rows, in whole calls, are drawn before they are written."""
+
+
+def pool_size(n_train: int) -> int:
+    """How many rows the generator writes for the discriminator to learn from."""
+    return int(np.clip(POOL * n_train, FEWEST_POOL, MOST_POOL))
+
+
+def draw_pool(
+    generator: Generator, graph: Candidate, n: int, *, before: Sequence[Row], place: Path | None
+) -> list[Row]:
+    """`before` and the rows after them, n in all. They stand at `place`, as {"rows": ...}, from piece to piece, so
+    before any tree is grown; None = nowhere."""
+    rows, width = list(before), generator.calls.rows
+    size = max(1, PIECE // width) * width
+    with Progress("rows", n) as progress:
+        progress.skip(len(rows))
+        while (first := len(rows)) < n:
+            stop = min(n, (first // size + 1) * size)
+            drawn = generator.draw(
+                graph, first, stop, earlier=partial(_between, rows), progress=partial(_reach, progress, first)
+            )
+            rows += [drawn.rows[number] for number in range(first, stop)]
+            progress.advance(stop - first)
+            if place is not None:
+                write_json(place, {"rows": rows})
+    return rows
+
+
+def _between(rows: Sequence[Row], start: int, stop: int) -> list[Row]:
+    return list(rows[start:stop])
+
+
+def _reach(progress: Progress, first: int, n_rows: int) -> None:
+    progress.reach(first + n_rows)
