@@ -202,7 +202,8 @@ class MallmGan(Synthesizer):
         kept = {} if is_new or place is None or not place.exists() else read_json(place)
         pool = self._pool(len(train), [tuple(row) for row in kept.get("rows", ())], place)
         growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
-        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth)
+        balances = self._generator(self.seed, SampleSection()).leaves_classes_free
+        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth, balances=balances)
         if growth is None:
             log.info("%s", self._selection.to_words())
             if place is not None:

@@ -84,6 +84,11 @@ class Generator:
         is_free = self.calls.examples > 0 or order is None or order[0] == self._target
         self._goes_by_class = self.calls.choice == "by_class" and is_free
 
+    @property
+    def leaves_classes_free(self) -> bool:
+        """Whether the class of a row on which nothing is asked is the model's to choose."""
+        return self._target is not None and self.schema.task != "regression" and not self._goes_by_class
+
     def draw(
         self,
         candidate: Candidate,

@@ -99,6 +99,7 @@ def test_a_learnt_order_stays_and_classes_keep_their_shares_without_an_example(
     calls = calls_of(MallmSection(), Learnt("target_first", examples=0, rows=1), schema)
     assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (1, 0, 2))
     generator = Generator(sampler, rows, schema, calls, seed=0)
+    assert not generator.leaves_classes_free
     plan = Plan(schema, where=["age >= 50"], size=1)
     prompts, _ = generator.prompts(_candidate(schema), plan, 0, 8)
     assert {prompt.order for prompt in prompts} == {(1, 0, 2)}
@@ -115,9 +116,9 @@ def test_a_class_that_stands_behind_what_is_free_is_left_to_the_model(
 ) -> None:
     rows, schema = data
     calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
-    prompts, _ = Generator(sampler, rows, schema, calls, seed=0).prompts(
-        _candidate(schema), Plan(schema, size=1), 0, 8
-    )
+    generator = Generator(sampler, rows, schema, calls, seed=0)
+    assert generator.leaves_classes_free
+    prompts, _ = generator.prompts(_candidate(schema), Plan(schema, size=1), 0, 8)
     assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
     assert not any(prompt.known or prompt.conditions for prompt in prompts)
 
