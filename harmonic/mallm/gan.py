@@ -133,9 +133,10 @@ class MallmGan(Synthesizer):
         self._take(train, schema)
         names = [column.label for column in schema.modelled]
         self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
-        if self._selects(len(train)) and not (Path(folder) / POOL).exists():
+        place = Path(folder) / POOL
+        if self._selects(len(train)) and not (place.exists() and _is_whole(read_json(place), len(train))):
             raise HarmonicError(
-                f"{str(folder)!r}: no {POOL}, from which the discriminator learns to select rows. Fit again with "
+                f"{str(folder)!r}: no whole {POOL}, from which the discriminator learns to select rows. Fit again with "
                 "--force, or take every draw with --set mallm.selects=false."
             )
         self._select(train, Path(folder), is_new=False)
@@ -192,18 +193,19 @@ class MallmGan(Synthesizer):
         return made[:n_rows]
 
     def _select(self, train: DataFrame, folder: Path | None, *, is_new: bool) -> None:
-        """What takes draws: learnt from the pool that stands in the folder; what lacks of it, or all where the loop was
-        begun anew, is drawn now."""
+        """What takes draws: learnt from the pool that stands in the folder; what is missing from it, or all where the
+        loop was begun anew, is drawn now."""
         if not self._selects(len(train)):
             if self._section.selects:
                 log.info("Selection: %d training rows are too few; every draw is taken.", len(train))
             return
         place = None if folder is None else folder / POOL
         kept = {} if is_new or place is None or not place.exists() else read_json(place)
-        pool = self._pool(len(train), [tuple(row) for row in kept.get("rows", ())], place)
+        pool = [tuple(row) for row in kept.get("rows", ())]
+        if not _is_whole(kept, len(train)):
+            pool = self._pool(len(train), pool, place)
         growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
-        balances = self._generator(self.seed, SampleSection()).leaves_classes_free
-        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth, balances=balances)
+        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth)
         if growth is None:
             log.info("%s", self._selection.to_words())
             if place is not None:
@@ -215,12 +217,9 @@ class MallmGan(Synthesizer):
 
     def _pool(self, n_train: int, before: Sequence[Row], place: Path | None) -> list[Row]:
         """Rows of the last graph, of a seed that no table has, behind those that stand at `place`."""
-        n = pool_size(n_train)
-        if len(before) < n:
-            log.info("Selection: %d rows are drawn, from which the discriminator learns.", n - len(before))
         seed = int(np.random.default_rng([self.seed, STREAM_SELECTION]).integers(2**31))
         generator = self._generator(seed, self.settings or SampleSection())
-        return draw_pool(generator, self._fitted.best, n, before=before, place=place)
+        return draw_pool(generator, self._fitted.best, pool_size(n_train), before=before, place=place)
 
     def _take(self, train: DataFrame, schema: Schema) -> None:
         """Rows, codec, grammar and models: all but the graph."""
@@ -325,6 +324,11 @@ class MallmGan(Synthesizer):
     @property
     def _section(self) -> MallmSection:
         return self.mallm or MallmSection()
+
+
+def _is_whole(pool: Mapping[str, Any], n_train: int) -> bool:
+    """Whether nothing is missing from a pool that was kept: trees have learnt from it, or it has its size."""
+    return "rounds" in pool or len(pool.get("rows", ())) >= pool_size(n_train)
 
 
 def _adapter_folder(place: str) -> Path:

@@ -84,11 +84,6 @@ class Generator:
         is_free = self.calls.examples > 0 or order is None or order[0] == self._target
         self._goes_by_class = self.calls.choice == "by_class" and is_free
 
-    @property
-    def leaves_classes_free(self) -> bool:
-        """Whether the class of a row on which nothing is asked is the model's to choose."""
-        return self._target is not None and self.schema.task != "regression" and not self._goes_by_class
-
     def draw(
         self,
         candidate: Candidate,
@@ -188,12 +183,15 @@ class Generator:
         return tuple(sorted((*conditions, further), key=lambda condition: condition.place))
 
     def _looked_at(self, start: int, whole: Draw, earlier: Earlier | None) -> list[Row]:
-        """The rows before `start`, the last ones of them."""
-        numbers = range(max(0, start - LOOKED_AT), start)
-        if all(number in whole.rows for number in numbers):
-            return [whole.rows[number] for number in numbers]
-        assert earlier is not None
-        return earlier(numbers.start, numbers.stop)
+        """The rows before `start`, the last ones of them: of this draw, and those before its first from `earlier`,
+        who may not know this draw's yet."""
+        first = max(0, start - LOOKED_AT)
+        own = min(max(first, min(whole.rows, default=start)), start)
+        before: list[Row] = []
+        if first < own:
+            assert earlier is not None
+            before = earlier(first, own)
+        return [*before, *(whole.rows[number] for number in range(own, start))]
 
     def _fitted(self, calls: Calls, rows: Sequence[Row], guidance: int) -> tuple[Calls, tuple[str, ...]]:
         """The calls reduced to the model's context, and what was reduced: a graph with every edge must fit, too."""

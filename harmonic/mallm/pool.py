@@ -6,6 +6,7 @@ that holds those drawn so far: a kill loses a piece at most, and the pool is the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from harmonic.mallm.generator import Candidate, Generator
 from harmonic.progress import Progress
 from harmonic.table.schema import Row
 
+log = logging.getLogger(__name__)
 POOL, FEWEST_POOL, MOST_POOL = 20, 500, 2000
 """The pool holds so many rows for each training row, within these bounds."""
 PIECE = 512
@@ -31,9 +33,10 @@ def pool_size(n_train: int) -> int:
 def draw_pool(
     generator: Generator, graph: Candidate, n: int, *, before: Sequence[Row], place: Path | None
 ) -> list[Row]:
-    """`before` and the rows after them, n in all. They stand at `place`, as {"rows": ...}, from piece to piece, so
+    """`before` and the rows after them, up to n. They stand at `place`, as {"rows": ...}, from piece to piece, and so
     before any tree is grown; None = nowhere."""
     rows, width = list(before), generator.calls.rows
+    log.info("Selection: %d rows are drawn, from which the discriminator learns.", n - len(rows))
     size = max(1, PIECE // width) * width
     with Progress("rows", n) as progress:
         progress.skip(len(rows))
@@ -50,6 +53,7 @@ def draw_pool(
 
 
 def _between(rows: Sequence[Row], start: int, stop: int) -> list[Row]:
+    assert stop <= len(rows), "rows of a piece that is being drawn"
     return list(rows[start:stop])
 
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from harmonic.mallm.balance import Balance, balance_of, cap_of, chances
 from harmonic.mallm.features import Features
 from harmonic.mallm.trees import Boosted, Labelled, log_ratio, states
 from harmonic.table.cells import from_rows, to_rows
@@ -38,6 +37,8 @@ FEWEST_TRAIN = 30
 of 25 rows of the network asia, selected draws were farther from its law."""
 N_FOLDS, N_REPEATS = 5, 2
 N_BAGS, N_BAGS_OF_FOLD = 10, 4
+CAP = 0.95
+"""Ratios above this quantile of the pool's are as good as it."""
 LEAST_GAIN = 0.001
 """Trees that tell rows not seen by less than this, in nats, are of no use."""
 
@@ -66,14 +67,6 @@ class DensityRatio:
     """The share of the pool that would be taken."""
     known: Mapping[Row, float]
     """The log-ratios of training rows, of trees that have not seen them; of equal rows their mean."""
-    balance: Balance
-    """What is added to the log-ratios by class."""
-
-    def __call__(self, rows: Sequence[Row], schema: Schema) -> Floats:
-        """The log-ratios of rows: float64 [n_rows]."""
-        found = log_ratio(self.trees, self.features.of(from_rows(rows, schema)))
-        ratios = [self.known.get(row, ratio) for row, ratio in zip(rows, found, strict=True)]
-        return np.array(ratios) + self.balance(rows)
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,10 @@ class Selection:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
         if self.ratio is None:
             return np.zeros(len(rows))
-        return np.minimum(0.0, self.ratio(rows, self.schema) - self.ratio.cap)
+        known = self.ratio.known
+        ratios = log_ratio(self.ratio.trees, self.ratio.features.of(from_rows(rows, self.schema)))
+        ratios = np.array([known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
+        return np.minimum(0.0, ratios - self.ratio.cap)
 
     @property
     def rate(self) -> float:
@@ -122,12 +118,10 @@ def select(
     *,
     seed: int,
     growth: Growth | None = None,
-    balances: bool = False,
 ) -> Selection:
     """What tells training rows from rows of the generator; five of either at least.
 
-    growth: as it was found of these rows before; None = it is looked for. balances: classes of the target are to be
-    taken in their shares among the training rows, which only a generator that leaves them free can miss.
+    growth: as it was found of these rows before; None = it is looked for.
     """
     if growth is not None and not growth.rounds:
         return Selection(schema, growth)
@@ -142,13 +136,10 @@ def select(
             return Selection(schema, growth)
         trees = data.bag(np.arange(len(is_real)), growth.rounds, [seed, 1], N_BAGS)
         ratios = log_ratio(trees, features.of(made))
-    rows, balance = to_rows(train, schema), Balance()
-    if balances:
-        place = [column.name for column in schema.modelled].index(schema.target)
-        balance = balance_of(rows, pool, place, ratios)
-        ratios = ratios + balance(pool)
-    known, rate = _mean_of_twins(rows, growth.held_out), float(chances(ratios).mean())
-    return Selection(schema, growth, DensityRatio(features, trees, cap_of(ratios), rate, known, balance))
+    cap = float(np.quantile(ratios, CAP))
+    rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
+    known = _mean_of_twins(to_rows(train, schema), growth.held_out)
+    return Selection(schema, growth, DensityRatio(features, trees, cap, rate, known))
 
 
 def _mean_of_twins(rows: Sequence[Row], ratios: Sequence[float]) -> dict[Row, float]:

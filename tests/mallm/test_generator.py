@@ -71,6 +71,24 @@ def test_rows_are_valid_and_the_first_ones_do_not_depend_on_how_many_are_wanted(
     )
 
 
+def test_scarce_examples_ask_only_for_rows_that_were_drawn_before(
+    data: tuple[list[Row], Schema], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever draws in pieces knows the rows before the piece, and not yet those of the piece."""
+    monkeypatch.setattr("harmonic.mallm.generator.WAVE", 2)
+    rows, schema = data
+    calls = Calls(examples=6, rows=2, choice="scarce")
+    generator = Generator(sampler, rows, schema, calls, seed=1)
+    whole = list(generator.draw(_candidate(schema), 0, 20).rows.values())
+
+    def earlier(start: int, stop: int) -> list[Row]:
+        assert stop <= 6
+        return whole[start:stop]
+
+    later = generator.draw(_candidate(schema), 6, 20, earlier=earlier).rows
+    assert list(later.values()) == whole[6:]
+
+
 def test_the_prompt_names_causes_and_shows_rows_parents_first(
     data: tuple[list[Row], Schema], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +117,6 @@ def test_a_learnt_order_stays_and_classes_keep_their_shares_without_an_example(
     calls = calls_of(MallmSection(), Learnt("target_first", examples=0, rows=1), schema)
     assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (1, 0, 2))
     generator = Generator(sampler, rows, schema, calls, seed=0)
-    assert not generator.leaves_classes_free
     plan = Plan(schema, where=["age >= 50"], size=1)
     prompts, _ = generator.prompts(_candidate(schema), plan, 0, 8)
     assert {prompt.order for prompt in prompts} == {(1, 0, 2)}
@@ -117,7 +134,6 @@ def test_a_class_that_stands_behind_what_is_free_is_left_to_the_model(
     rows, schema = data
     calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
     generator = Generator(sampler, rows, schema, calls, seed=0)
-    assert generator.leaves_classes_free
     prompts, _ = generator.prompts(_candidate(schema), Plan(schema, size=1), 0, 8)
     assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
     assert not any(prompt.known or prompt.conditions for prompt in prompts)

@@ -19,7 +19,7 @@ from harmonic.mallm import loop as loops
 from harmonic.mallm.beginnings import begin, class_graph, random_graph
 from harmonic.mallm.discriminator import Discriminator
 from harmonic.mallm.gan import MallmGan
-from harmonic.mallm.generator import Calls, Candidate
+from harmonic.mallm.generator import Calls, Candidate, Generator
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.state import State
 from harmonic.table.cells import from_rows, to_rows, validate
@@ -214,10 +214,47 @@ def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
     assert 0 < pool["rate"] < 1
 
 
-def test_a_folder_without_the_pool_is_refused(tmp_path: Path, data: tuple[pd.DataFrame, Schema]) -> None:
+@pytest.mark.parametrize("n_kept", [None, 30])
+def test_a_folder_without_the_whole_pool_is_refused(
+    n_kept: int | None, tmp_path: Path, data: tuple[pd.DataFrame, Schema]
+) -> None:
     MallmGan(mallm=SMALL).fit(*data, out=tmp_path)
-    with pytest.raises(HarmonicError, match="no pool.json"):
+    if n_kept is not None:
+        rows = to_rows(data[0], data[1])[:n_kept]
+        (tmp_path / "pool.json").write_text(json.dumps({"rows": rows}))
+    with pytest.raises(HarmonicError, match="no whole pool.json"):
         MallmGan(mallm=SELECTING).load(*data, tmp_path)
+
+
+def test_a_pool_from_which_trees_have_learnt_is_taken_as_it_is(
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another size than pools have today, say."""
+    MallmGan(mallm=SMALL).fit(*data, out=tmp_path)
+    rows = to_rows(_table(90, seed=5), data[1])
+    kept = {"rounds": 5, "loss": 0.6, "rate": 0.5, "held_out": [0.0] * len(data[0]), "rows": rows}
+    (tmp_path / "pool.json").write_text(json.dumps(kept))
+    text = (tmp_path / "pool.json").read_text()
+    model = MallmGan(mallm=SELECTING).load(*data, tmp_path)
+    assert model.draw(0, 4, settings=SampleSection(rows=4)).usage.candidates > 0
+    assert (tmp_path / "pool.json").read_text() == text
+
+
+def test_a_killed_pool_leaves_whole_pieces(
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harmonic.mallm.pool.PIECE", 50)
+    plain = Generator.draw
+
+    def draw(self: Generator, graph: Candidate, first: int, stop: int, **options: Any) -> Draw:
+        if first >= 48 and stop > 60:
+            raise KeyboardInterrupt
+        return plain(self, graph, first, stop, **options)
+
+    monkeypatch.setattr(Generator, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        MallmGan(mallm=SELECTING).fit(*data, out=tmp_path)
+    assert len(json.loads((tmp_path / "pool.json").read_text())["rows"]) == 48
 
 
 def test_of_few_rows_nothing_is_selected_and_that_is_said(
