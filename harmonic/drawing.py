@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from harmonic.decode.slot import Usage
 from harmonic.imputation import Incomplete, draw_missing
 from harmonic.model.load import LoadedModel
 from harmonic.prompt.contexts import ContextLaw, Contexts, Order
-from harmonic.prompt.waves import WAVE_POOL, wave_bounds, wave_of, waves
+from harmonic.prompt.waves import WAVE_POOL, Earlier, rows_before, wave_bounds, wave_of, waves
 from harmonic.table.cells import from_rows, to_rows
 from harmonic.table.neighbors import Neighbors
 from harmonic.table.rules import Rules
@@ -42,8 +43,6 @@ log = logging.getLogger(__name__)
 
 AUDIT_ROWS = 256
 """So many rows are scored to say what the mask has cost: the standard error of a share is then 3 points at most."""
-Earlier = Callable[[int, int], list[Row]]
-"""Rows of a finished wave, by their numbers (first, stop)."""
 
 
 @dataclass(slots=True)
@@ -215,11 +214,14 @@ class Drawer:
         if stop <= first:
             return drawn
         sampler, plan = self.sampler(settings), self.plan(settings, seed)
+        earlier = earlier or (lambda low, high: self.draw(low, high, seed=seed, settings=settings).rows)
+        own: dict[int, Row] = {}
         for start, end in waves(first, stop, self.law.contexts, self.law.rows):
-            source = self._source(start, seed, settings, earlier)
+            source = self._source(start, seed, partial(rows_before, own, earlier))
             prompts, known = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
             part = draw_rows(sampler, prompts, seed=seed, progress=progress) if prompts else Draw()
             known |= part.rows
+            own |= known
             rows = [known[number] for number in range(max(start, first), min(end, stop))]
             drawn.add(Drawn(rows, part.rejects, part.usage))
         return drawn
@@ -256,7 +258,7 @@ class Drawer:
         known = dict(enumerate(rows[:stop]))
         scores: list[RowScore] = []
         for start, end in waves(0, stop, self.law.contexts, size):
-            source = self._source(start, seed, settings, lambda low, high: list(rows[low:high]))
+            source = self._source(start, seed, lambda low, high: list(rows[low:high]))
             prompts, _ = prompts_of(sampler, plan, source, self.law, self.target, start, end, seed=seed)
             scores += sampler.score([freed(prompt) for prompt in prompts], known).values()
         return Audit.of(scores) if scores else None
@@ -265,7 +267,7 @@ class Drawer:
         """Which training rows the prompts of rows 0 ... n_rows - 1 show; None where no prompt shows any."""
         if not self.law.shows_training_rows:
             return None
-        plan, source = self.plan(settings, seed), self._source(0, seed, settings, None)
+        plan, source = self.plan(settings, seed), self._source(0, seed)
         assert source is not None
         made: list[ShownRows] = []
         for run in plan.runs(0, -(-n_rows // plan.size) * plan.size):
@@ -357,9 +359,7 @@ class Drawer:
             self._planned = (settings, seed, plan)
         return self._planned[2]
 
-    def _source(
-        self, start: int, seed: int, settings: SampleSection, earlier: Earlier | None
-    ) -> Source | None:
+    def _source(self, start: int, seed: int, earlier: Earlier | None = None) -> Source | None:
         """What contexts from row `start` on may show: training rows, those of the wave before, or nothing."""
         law = self.law
         if not law.examples:
@@ -375,7 +375,8 @@ class Drawer:
             return None
         low, high = wave_bounds(wave - 1, law.rows)
         high = min(high, low + WAVE_POOL)
-        rows = earlier(low, high) if earlier else self.draw(low, high, seed=seed, settings=settings).rows
+        assert earlier is not None
+        rows = earlier(low, high)
         frame = from_rows(rows, self.schema, seed=seed)
         near = Neighbors(self.schema, seed=seed).fit(frame).kneighbors(None, n_near(law))
         return Source(rows, near, law, seed=seed, target=self.target)

@@ -20,7 +20,7 @@ from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSe
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit, RowScore
 from harmonic.defaults import DEFAULT_LORA, default_budget, method_of, train_settings
-from harmonic.drawing import Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
+from harmonic.drawing import Drawer, Drawn, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.model.finetune import FinetuneResult, finetune
 from harmonic.model.load import LoadedModel, load_model
@@ -36,6 +36,7 @@ from harmonic.prompt.jitter import Jitter
 from harmonic.prompt.learnt import FILE as LEARNT
 from harmonic.prompt.learnt import Learnt, read_learnt, write_learnt
 from harmonic.prompt.visits import Instructions, writable
+from harmonic.prompt.waves import Earlier
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.neighbors import Neighbors

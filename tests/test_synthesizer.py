@@ -13,10 +13,11 @@ from harmonic import Harmonic, journey, pieces, read_table, split_table
 from harmonic.config import BudgetSection, ModelSection, PromptSection, SampleSection
 from harmonic.errors import HarmonicError
 from harmonic.progress import Progress
+from harmonic.prompt.waves import Earlier
 from harmonic.run import Run
 from harmonic.table.cells import validate
 from harmonic.table.infer import infer_schema
-from harmonic.table.schema import Schema
+from harmonic.table.schema import Row, Schema
 from harmonic.table.sources import to_csv_text
 
 TRAIN = {"learning_rate": 1e-4, "per_device_train_batch_size": 2}
@@ -144,6 +145,22 @@ def test_synthetic_contexts_need_no_training_rows_to_sample(
     rows = alone.sample(20, seed=0)
     assert validate(rows, model.schema_) == []
     pd.testing.assert_frame_equal(alone.sample(12, seed=0), rows.head(12))
+    _check_pieces_that_span_waves(alone)
+
+
+def _check_pieces_that_span_waves(model: Harmonic) -> None:
+    """Whoever draws a piece knows the rows before it, and not yet its own: to wait for these would be for ever."""
+    whole = model.draw(0, 40, seed=0).rows
+
+    def rows_before(first: int) -> Earlier:
+        def earlier(start: int, stop: int) -> list[Row]:
+            assert stop <= first
+            return whole[start:stop]
+
+        return earlier
+
+    for first, stop in ((0, 40), (4, 40), (20, 40), (32, 40)):
+        assert model.draw(first, stop, seed=0, earlier=rows_before(first)).rows == whole[first:stop]
 
 
 @pytest.mark.parametrize(

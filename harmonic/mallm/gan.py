@@ -19,7 +19,7 @@ from harmonic.candidates import freed
 from harmonic.config import MallmSection, ModelSection, SampleSection
 from harmonic.decode.sampler import Grammar
 from harmonic.decode.score import Audit
-from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Earlier, Shown, ShownRows, Synthesizer
+from harmonic.drawing import AUDIT_ROWS, Drawer, Drawn, Shown, ShownRows, Synthesizer
 from harmonic.errors import HarmonicError
 from harmonic.files import read_json, write_json, write_text
 from harmonic.mallm.beginnings import begin
@@ -39,6 +39,7 @@ from harmonic.model.merge import merge
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_codec
 from harmonic.prompt.learnt import read_learnt
+from harmonic.prompt.waves import Earlier
 from harmonic.table.cells import to_rows
 from harmonic.table.infer import infer_schema, observe
 from harmonic.table.policy import Policy

@@ -16,11 +16,11 @@ from harmonic.candidates import Weigh, draw_rows
 from harmonic.conditional import ask, check_rules
 from harmonic.decode.conditions import Condition, Conditions, Plan, Run, given_row, is_complete, within
 from harmonic.decode.sampler import Draw, Prompt, Sampler
-from harmonic.drawing import Earlier
 from harmonic.mallm.examples import Choice, Examples
 from harmonic.prompt.contexts import ContextLaw
 from harmonic.prompt.fitting import fit_law
 from harmonic.prompt.notes import graph_note, guidance_note
+from harmonic.prompt.waves import Earlier, rows_before
 from harmonic.table.graph import CausalGraph
 from harmonic.table.schema import Row, Schema
 
@@ -108,7 +108,9 @@ class Generator:
             begin = 0
         while begin < end:
             until = min(end, (begin // wave + 1) * wave) if looks_back else end
-            made = self._looked_at(begin // wave * wave, whole, earlier) if looks_back else []
+            start = begin // wave * wave
+            seen = range(max(0, start - LOOKED_AT), start)
+            made = rows_before(whole.rows, earlier, seen.start, seen.stop) if looks_back else []
             prompts, known = self.prompts(candidate, plan, begin, until, made)
             further = _shifted(progress, len(whole.rows))
             if prompts:
@@ -181,17 +183,6 @@ class Generator:
             low, high = self.examples.range_of(pool[0])
             further = within(self.schema, place, low, high)
         return tuple(sorted((*conditions, further), key=lambda condition: condition.place))
-
-    def _looked_at(self, start: int, whole: Draw, earlier: Earlier | None) -> list[Row]:
-        """The rows before `start`, the last ones of them: of this draw, and those before its first from `earlier`,
-        who may not know this draw's yet."""
-        first = max(0, start - LOOKED_AT)
-        own = min(max(first, min(whole.rows, default=start)), start)
-        before: list[Row] = []
-        if first < own:
-            assert earlier is not None
-            before = earlier(first, own)
-        return [*before, *(whole.rows[number] for number in range(own, start))]
 
     def _fitted(self, calls: Calls, rows: Sequence[Row], guidance: int) -> tuple[Calls, tuple[str, ...]]:
         """The calls reduced to the model's context, and what was reduced: a graph with every edge must fit, too."""

@@ -7,10 +7,16 @@ since waves depend on row numbers alone, neither processes nor interruptions cha
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from harmonic.table.schema import Row
+
 FIRST_WAVE = 256
 """Rows of wave 0 of `synthetic` contexts; each later wave is four times as long."""
 WAVE_POOL = 2000
 """At most this many rows of the finished wave are looked at."""
+Earlier = Callable[[int, int], list[Row]]
+"""Rows that were drawn before, by their numbers (first, stop)."""
 
 
 def wave_bounds(wave: int, size: int) -> tuple[int, int]:
@@ -37,3 +43,14 @@ def waves(first: int, stop: int, contexts: str, size: int) -> list[tuple[int, in
         parts.append((start, cut))
         start = cut
     return parts
+
+
+def rows_before(own: Mapping[int, Row], earlier: Earlier | None, low: int, high: int) -> list[Row]:
+    """Rows low ... high - 1: those of the draw under way from `own`, which holds all of it so far, and those before its
+    first from `earlier`, who does not know this draw's yet and might wait for them for ever."""
+    cut = min(max(low, min(own, default=high)), high)
+    before: list[Row] = []
+    if low < cut:
+        assert earlier is not None
+        before = earlier(low, cut)
+    return [*before, *(own[number] for number in range(cut, high))]
