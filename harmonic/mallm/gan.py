@@ -206,7 +206,9 @@ class MallmGan(Synthesizer):
         if not _is_whole(kept, len(train)):
             pool = self._pool(len(train), pool, place)
         growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
-        self._selection = select(train, pool, self.schema_, seed=self.seed, growth=growth)
+        self._selection = select(
+            train, pool, self.schema_, seed=self.seed, growth=growth, balances=self._leaves_classes_free
+        )
         if growth is None:
             log.info("%s", self._selection.to_words())
             if place is not None:
@@ -240,6 +242,7 @@ class MallmGan(Synthesizer):
         law = ContextLaw(examples=first.calls.examples, fewest=first.calls.examples, rows=first.calls.rows)
         self.law_ = law if self._learnt is None else replace(law, order=self._learnt.order)
         self._drawing = Drawer(self.loaded_, grammar, schema, self.law_, Shown(self.rows_, None), target)
+        self._leaves_classes_free = first.leaves_classes_free
         for note in (*notes, *first.notes):
             log.warning(note)
 
@@ -260,6 +263,7 @@ class MallmGan(Synthesizer):
         section = self._section
         calls = calls_of(section, self._learnt, self.schema_)
         sampler = self._drawer.sampler(settings)
+        weigh = None if selection is None or selection.takes_all else selection
         return Generator(
             sampler,
             self.rows_,
@@ -267,7 +271,8 @@ class MallmGan(Synthesizer):
             calls,
             seed=seed,
             guidance=section.guidance,
-            weigh=selection if selection is not None and selection.ratio else None,
+            weigh=weigh,
+            weigh_given=weigh and weigh.of_given_class,
         )
 
     def _begun(self, place: Path | None, names: Sequence[str], resume: bool) -> State | None:

@@ -9,7 +9,7 @@ look at the rows made before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harmonic.candidates import Weigh, draw_rows
@@ -69,10 +69,12 @@ class Generator:
         seed: int,
         guidance: int = 0,
         weigh: Weigh | None = None,
+        weigh_given: Weigh | None = None,
     ) -> None:
+        """weigh_given: in place of `weigh` for rows whose class is asked for."""
         calls = calls or Calls()
         self.sampler = sampler
-        self.weigh = weigh
+        self.weigh, self.weigh_given = weigh, weigh_given or weigh
         self.schema = schema
         self.seed = seed
         self.calls, self.notes = self._fitted(calls, rows, guidance)
@@ -83,6 +85,13 @@ class Generator:
         order = self.calls.order
         is_free = self.calls.examples > 0 or order is None or order[0] == self._target
         self._goes_by_class = self.calls.choice == "by_class" and is_free
+
+    @property
+    def leaves_classes_free(self) -> bool:
+        """Whether the class of a row on which nothing is asked is the model's to choose. Where examples are `scarce`,
+        rows before see to it that classes keep their shares."""
+        is_kept = self._goes_by_class or self.calls.choice == "scarce"
+        return self._target is not None and self.schema.task != "regression" and not is_kept
 
     def draw(
         self,
@@ -112,11 +121,9 @@ class Generator:
             seen = range(max(0, start - LOOKED_AT), start)
             made = rows_before(whole.rows, earlier, seen.start, seen.stop) if looks_back else []
             prompts, known = self.prompts(candidate, plan, begin, until, made)
-            further = _shifted(progress, len(whole.rows))
-            if prompts:
-                whole.add(
-                    draw_rows(self.sampler, prompts, seed=self.seed, weigh=self.weigh, progress=further)
-                )
+            for some, weigh in self._weighed(prompts):
+                further = _shifted(progress, len(whole.rows))
+                whole.add(draw_rows(self.sampler, some, seed=self.seed, weigh=weigh, progress=further))
             whole.rows.update(known)
             begin = until
         whole.rows = {number: whole.rows[number] for number in range(first, stop)}
@@ -139,6 +146,16 @@ class Generator:
             else:
                 prompts += self._ask(candidate, run, made)
         return prompts, known
+
+    def _weighed(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[Prompt], Weigh | None]]:
+        """The prompts, and what weighs their rows."""
+        for is_given, weigh in ((False, self.weigh), (True, self.weigh_given)):
+            if some := [prompt for prompt in prompts if self._gives_class(prompt) is is_given]:
+                yield some, weigh
+
+    def _gives_class(self, prompt: Prompt) -> bool:
+        is_asked = any(one.is_given and one.place == self._target for one in prompt.conditions)
+        return is_asked or self._target in prompt.known
 
     def _ask(self, candidate: Candidate, run: Run, made: Sequence[Row]) -> list[Prompt]:
         codec = self.sampler.grammar.codec

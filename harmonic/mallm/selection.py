@@ -8,7 +8,8 @@ seldom taken. That holds for the rows of one call; calls write as many rows as t
 Of few rows trees learn luck, too. So the mean of several is taken, each from another part of the pool where that is
 large; they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not
 at all; every other one sees how well the target fits the other columns, too (`target_fit`); a ratio beyond that of the
-pool's top twentieth counts no further; and a draw that equals a training row weighs what it does for trees that have
+pool's top twentieth counts no further; classes that the generator chooses are taken in their shares (`balance`); and a
+draw that equals a training row weighs what it does for trees that have
 not seen that row: copies look real to those that have. No held-out row comes here.
 """
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from harmonic.mallm.balance import Balance, balance_of, cap_of
 from harmonic.mallm.features import Features
 from harmonic.mallm.trees import Boosted, Labelled, log_ratio, states
 from harmonic.table.cells import from_rows, to_rows
@@ -37,8 +39,6 @@ FEWEST_TRAIN = 30
 of 25 rows of the network asia, selected draws were farther from its law."""
 N_FOLDS, N_REPEATS = 5, 2
 N_BAGS, N_BAGS_OF_FOLD = 10, 4
-CAP = 0.95
-"""Ratios above this quantile of the pool's are as good as it."""
 LEAST_GAIN = 0.001
 """Trees that tell rows not seen by less than this, in nats, are of no use."""
 
@@ -56,41 +56,51 @@ class Growth:
 
 @dataclass(frozen=True)
 class DensityRatio:
-    """Trees that are of use, and all that turns their log-ratio of a row into its weight."""
+    """How many times likelier rows are among real ones than among the generator's."""
 
+    schema: Schema
     features: Features
     """How trees see rows."""
     trees: tuple[Boosted, ...]
     """Those whose log-ratios are averaged."""
-    cap: float
-    rate: float
-    """The share of the pool that would be taken."""
     known: Mapping[Row, float]
     """The log-ratios of training rows, of trees that have not seen them; of equal rows their mean."""
+
+    def __call__(self, rows: Sequence[Row]) -> Floats:
+        """Its natural logarithm: float64 [n_rows]."""
+        found = self.of_trees(from_rows(rows, self.schema))
+        return np.array([self.known.get(row, ratio) for row, ratio in zip(rows, found, strict=True)])
+
+    def of_trees(self, rows: pd.DataFrame) -> Floats:
+        """The same, of trees that may have seen the rows."""
+        return log_ratio(self.trees, self.features.of(rows))
 
 
 @dataclass(frozen=True)
 class Selection:
     """What the discriminator has learnt. `select` makes one."""
 
-    schema: Schema
     growth: Growth
-    ratio: DensityRatio | None = None
-    """None where no tree was of use: all rows are taken."""
+    ratio: DensityRatio | None
+    """None where no tree was of use."""
+    cap: float
+    balance: Balance | None
+    """None where classes are not to be balanced."""
+    rate: float
+    """The share of the pool that would be taken."""
 
     def __call__(self, rows: Sequence[Row]) -> Floats:
         """The natural logarithm of the probability with which each row is taken: float64 [n_rows]."""
-        if self.ratio is None:
-            return np.zeros(len(rows))
-        known = self.ratio.known
-        ratios = log_ratio(self.ratio.trees, self.ratio.features.of(from_rows(rows, self.schema)))
-        ratios = np.array([known.get(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
-        return np.minimum(0.0, ratios - self.ratio.cap)
+        ratios = self._ratios(rows)
+        return np.minimum(0.0, ratios - self.cap) if self.balance is None else self.balance(rows, ratios)
+
+    def of_given_class(self, rows: Sequence[Row]) -> Floats:
+        """The same for rows whose class was asked for."""
+        return self(rows) if self.balance is None else self.balance(rows, self._ratios(rows), is_given=True)
 
     @property
-    def rate(self) -> float:
-        """The share of the pool that would be taken."""
-        return 1.0 if self.ratio is None else self.ratio.rate
+    def takes_all(self) -> bool:
+        return self.ratio is None and self.balance is None
 
     def facts(self) -> dict[str, Any]:
         """What it found, as plain data."""
@@ -102,13 +112,22 @@ class Selection:
         }
 
     def to_words(self) -> str:
-        """What it found, as one sentence."""
-        if self.ratio is None:
-            return "Selection: training rows not seen say that no tree helps; every draw is taken."
-        return (
-            f"Selection: trees of {self.growth.rounds} rounds, which tell rows not seen by {self.growth.loss:.3f} nats "
-            f"(0.693: cannot tell), would take {100 * self.rate:.0f} % of the pool."
+        """What it found, in a sentence or two."""
+        found = "Selection: training rows not seen say that no tree helps; "
+        if self.ratio is not None:
+            found = (
+                f"Selection: trees of {self.growth.rounds} rounds, which tell rows not seen by "
+                f"{self.growth.loss:.3f} nats (0.693: cannot tell); "
+            )
+        took = (
+            "every draw is taken."
+            if self.takes_all
+            else f"{100 * self.rate:.0f} % of the pool would be taken."
         )
+        return found + took + ("" if self.balance is None else f" {self.balance.to_words()}")
+
+    def _ratios(self, rows: Sequence[Row]) -> Floats:
+        return np.zeros(len(rows)) if self.ratio is None else self.ratio(rows)
 
 
 def select(
@@ -118,28 +137,44 @@ def select(
     *,
     seed: int,
     growth: Growth | None = None,
+    balances: bool = False,
 ) -> Selection:
     """What tells training rows from rows of the generator; five of either at least.
 
-    growth: as it was found of these rows before; None = it is looked for.
+    growth: as it was found of these rows before; None = it is looked for. balances: classes of the target, which the
+    schema then has, are to be taken in their shares among the training rows.
     """
-    if growth is not None and not growth.rounds:
-        return Selection(schema, growth)
     made = from_rows(pool, schema)
-    is_real = np.repeat([True, False], [len(train), len(pool)])
+    growth, ratio = _density_ratio(train, made, schema, seed, growth)
+    cap, rate, balance = 0.0, 1.0, None
+    if ratio is not None:
+        ratios = ratio.of_trees(made)
+        cap = cap_of(ratios)
+        rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
+    if balances:
+        place = [column.name for column in schema.modelled].index(schema.target)
+        ratios = np.zeros(len(pool)) if ratio is None else ratio(pool)
+        balance = balance_of(to_rows(train, schema), pool, place, ratios)
+        rate = float(np.exp(balance(pool, ratios)).mean())
+    return Selection(growth, ratio, cap, balance, rate)
+
+
+def _density_ratio(
+    train: pd.DataFrame, made: pd.DataFrame, schema: Schema, seed: int, growth: Growth | None
+) -> tuple[Growth, DensityRatio | None]:
+    if growth is not None and not growth.rounds:
+        return growth, None
+    is_real = np.repeat([True, False], [len(train), len(made)])
     with threadpool_limits(1):  # some hundred rows: threads would wait for each other
         features = Features(schema, train, made, seed=states([seed, 3], 1)[0])
         cells = np.vstack([features.train, features.others])
         data = Labelled(cells, is_real, features.is_level, features.n_plain)
         growth = growth or _growth(data, seed)
         if not growth.rounds:
-            return Selection(schema, growth)
+            return growth, None
         trees = data.bag(np.arange(len(is_real)), growth.rounds, [seed, 1], N_BAGS)
-        ratios = log_ratio(trees, features.of(made))
-    cap = float(np.quantile(ratios, CAP))
-    rate = float(np.exp(np.minimum(0.0, ratios - cap)).mean())
     known = _mean_of_twins(to_rows(train, schema), growth.held_out)
-    return Selection(schema, growth, DensityRatio(features, trees, cap, rate, known))
+    return growth, DensityRatio(schema, features, trees, known)
 
 
 def _mean_of_twins(rows: Sequence[Row], ratios: Sequence[float]) -> dict[Row, float]:

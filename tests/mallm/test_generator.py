@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +90,28 @@ def test_scarce_examples_ask_only_for_rows_that_were_drawn_before(
     assert list(later.values()) == whole[6:]
 
 
+def test_rows_whose_class_is_asked_for_are_weighed_by_themselves(
+    data: tuple[list[Row], Schema], sampler: Sampler
+) -> None:
+    rows, schema = data
+    seen: dict[str, list[Row]] = {"free": [], "given": []}
+
+    def weigh(kind: str) -> Callable[[Sequence[Row]], np.ndarray]:
+        return lambda some: (seen[kind].extend(some), np.zeros(len(some)))[1]
+
+    calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
+    generator = Generator(
+        sampler, rows, schema, calls, seed=0, weigh=weigh("free"), weigh_given=weigh("given")
+    )
+    generator.draw(_candidate(schema), 0, 6, plan=Plan(schema, where=["age >= 50"], size=1))
+    assert len(seen["free"]) >= 6
+    assert not seen["given"]
+    seen["free"].clear()
+    generator.draw(_candidate(schema), 0, 6, plan=Plan(schema, given={"kind": "high"}, size=1))
+    assert len(seen["given"]) >= 6
+    assert not seen["free"]
+
+
 def test_the_prompt_names_causes_and_shows_rows_parents_first(
     data: tuple[list[Row], Schema], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +140,7 @@ def test_a_learnt_order_stays_and_classes_keep_their_shares_without_an_example(
     calls = calls_of(MallmSection(), Learnt("target_first", examples=0, rows=1), schema)
     assert (calls.examples, calls.rows, calls.choice, calls.order) == (0, 1, "by_class", (1, 0, 2))
     generator = Generator(sampler, rows, schema, calls, seed=0)
+    assert not generator.leaves_classes_free
     plan = Plan(schema, where=["age >= 50"], size=1)
     prompts, _ = generator.prompts(_candidate(schema), plan, 0, 8)
     assert {prompt.order for prompt in prompts} == {(1, 0, 2)}
@@ -134,6 +158,7 @@ def test_a_class_that_stands_behind_what_is_free_is_left_to_the_model(
     rows, schema = data
     calls = calls_of(MallmSection(), Learnt("target_last", examples=0, rows=1), schema)
     generator = Generator(sampler, rows, schema, calls, seed=0)
+    assert generator.leaves_classes_free
     prompts, _ = generator.prompts(_candidate(schema), Plan(schema, size=1), 0, 8)
     assert {prompt.order for prompt in prompts} == {(0, 2, 1)}
     assert not any(prompt.known or prompt.conditions for prompt in prompts)

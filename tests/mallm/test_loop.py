@@ -21,6 +21,7 @@ from harmonic.mallm.discriminator import Discriminator
 from harmonic.mallm.gan import MallmGan
 from harmonic.mallm.generator import Calls, Candidate, Generator
 from harmonic.mallm.loop import Agents, Loop
+from harmonic.mallm.selection import Growth, Selection, select
 from harmonic.mallm.state import State
 from harmonic.table.cells import from_rows, to_rows, validate
 from harmonic.table.graph import CausalGraph
@@ -255,6 +256,23 @@ def test_a_killed_pool_leaves_whole_pieces(
     with pytest.raises(KeyboardInterrupt):
         MallmGan(mallm=SELECTING).fit(*data, out=tmp_path)
     assert len(json.loads((tmp_path / "pool.json").read_text())["rows"]) == 48
+
+
+@pytest.mark.parametrize(("choice", "is_balanced"), [("by_class", False), ("balanced", True)])
+def test_classes_are_balanced_where_the_model_chooses_them(
+    choice: Any, is_balanced: bool, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harmonic.mallm.gan.pool_size", lambda n_train: 60)
+    asked: list[bool] = []
+
+    def learns(*tables: Any, balances: bool, **options: Any) -> Selection:
+        asked.append(balances)
+        return select(*tables, balances=balances, **{**options, "growth": Growth(0, 0.69, ())})
+
+    monkeypatch.setattr("harmonic.mallm.gan.select", learns)
+    model = MallmGan(mallm=replace(SELECTING, choice=choice)).fit(*data)
+    assert asked == [is_balanced]
+    assert (model.draw(0, 4, settings=SampleSection(rows=4)).usage.candidates > 0) is is_balanced
 
 
 def test_of_few_rows_nothing_is_selected_and_that_is_said(
