@@ -2,10 +2,10 @@
 
 What enters is training rows, and the pool's rows with their log-ratios; what leaves is with what probability any row is
 taken, so that classes are taken in their shares of the table. The log-ratio itself should set shares right, and may
-move them farther off: trees of a few hundred rows are luck in part (magic_400, seed 1: class g is 62.8 % of the table,
-65.2 % of the pool, 68.1 % of what was taken). So each class has a cap of its own, its rows are taken by how real they
-look among those of their class, and a factor by class does the rest. Exact for calls that write one row; calls of
-several rows write as many as asked, whatever classes they show.
+move them farther off: trees of a few hundred rows are luck in part. So each class has a cap of its own, its rows are
+taken by how real they look among those of their class, and a factor by class does the rest. Right on average for calls
+that write one row, as far as the pool is like later draws; calls of several rows write as many as asked, whatever
+classes they show.
 """
 
 from __future__ import annotations

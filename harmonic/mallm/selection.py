@@ -9,8 +9,8 @@ Of few rows trees learn luck, too. So the mean of several is taken, each from an
 large; they grow only as long as training rows that they have not seen say that the ratio gets better, which may be not
 at all; every other one sees how well the target fits the other columns, too (`target_fit`); a ratio beyond that of the
 pool's top twentieth counts no further; classes that the generator chooses are taken in their shares (`balance`); and a
-draw that equals a training row weighs what it does for trees that have
-not seen that row: copies look real to those that have. No held-out row comes here.
+draw that equals a training row weighs what it does for trees that have not seen that row: copies look real to those
+that have. No held-out row comes here.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Selection:
 
     @property
     def takes_all(self) -> bool:
+        """Whether no row is ever refused, so that nothing need be weighed."""
         return self.ratio is None and self.balance is None
 
     def facts(self) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_a_folder_without_the_whole_pool_is_refused(
 
 
 def test_a_pool_from_which_trees_have_learnt_is_taken_as_it_is(
-    tmp_path: Path, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: tuple[pd.DataFrame, Schema]
 ) -> None:
     """Of another size than pools have today, say."""
     MallmGan(mallm=SMALL).fit(*data, out=tmp_path)
