@@ -29,7 +29,7 @@ from harmonic.mallm.generator import Generator
 from harmonic.mallm.journal import announce, forecast, tell
 from harmonic.mallm.loop import Agents, Loop
 from harmonic.mallm.optimizer import Optimizer
-from harmonic.mallm.pool import draw_pool, pool_size
+from harmonic.mallm.pool import draw_pool, is_whole, kept_pool
 from harmonic.mallm.selection import FEWEST_TRAIN, Growth, Selection, select
 from harmonic.mallm.state import State
 from harmonic.mallm.trees import STREAM_SELECTION
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 LOOP, POOL, GRAPH = "loop.json", "pool.json", "graph.json"
 """What `fit` leaves: every step, rows of the last graph from which the discriminator learns to select, and that graph
 by itself, which says that all is done."""
+DECODED_BY = ("temperature", "top_k", "top_p", "exact")
+"""What of [sample] the loop's rows hang on, beside its rules."""
 log = logging.getLogger(__name__)
 
 
@@ -117,7 +119,8 @@ class MallmGan(Synthesizer):
                 write_json(place, {"wish": self._wish(), **state.to_json()})
             tell(state)
         self.state_ = state
-        self._select(train, None if out is None else Path(out), is_new=not begun.steps)
+        pool = None if out is None else Path(out) / POOL
+        self._select(train, pool, kept_pool(pool) if begun.steps else {})
         if out is not None:
             write_text(Path(out) / GRAPH, state.best.graph.to_json())
         return self
@@ -134,13 +137,13 @@ class MallmGan(Synthesizer):
         self._take(train, schema)
         names = [column.label for column in schema.modelled]
         self.state_ = State.from_json(read_json(Path(folder) / LOOP), names)
-        place = Path(folder) / POOL
-        if self._selects(len(train)) and not (place.exists() and _is_whole(read_json(place), len(train))):
+        kept = kept_pool(Path(folder) / POOL)
+        if self._selects(len(train)) and not is_whole(kept, len(train)):
             raise HarmonicError(
                 f"{str(folder)!r}: no whole {POOL}, from which the discriminator learns to select rows. Fit again with "
                 "--force, or take every draw with --set mallm.selects=false."
             )
-        self._select(train, Path(folder), is_new=False)
+        self._select(train, None, kept)
         return self
 
     def preflight(self, train: DataFrame, schema: Schema | None = None) -> str:
@@ -193,17 +196,15 @@ class MallmGan(Synthesizer):
             made += [ShownRows(tuple(shown), tuple(left_out))] * run.n_rows
         return made[:n_rows]
 
-    def _select(self, train: DataFrame, folder: Path | None, *, is_new: bool) -> None:
-        """What takes draws: learnt from the pool that stands in the folder; what is missing from it, or all where the
-        loop was begun anew, is drawn now."""
+    def _select(self, train: DataFrame, place: Path | None, kept: Mapping[str, Any]) -> None:
+        """What takes draws: learnt from the pool that was kept. What is missing from it is drawn now, and then stands
+        at `place`; None = nowhere."""
         if not self._selects(len(train)):
             if self._section.selects:
                 log.info("Selection: %d training rows are too few; every draw is taken.", len(train))
             return
-        place = None if folder is None else folder / POOL
-        kept = {} if is_new or place is None or not place.exists() else read_json(place)
         pool = [tuple(row) for row in kept.get("rows", ())]
-        if not _is_whole(kept, len(train)):
+        if not is_whole(kept, len(train)):
             pool = self._pool(len(train), pool, place)
         growth = Growth(kept["rounds"], kept["loss"], tuple(kept["held_out"])) if "rounds" in kept else None
         self._selection = select(
@@ -222,7 +223,7 @@ class MallmGan(Synthesizer):
         """Rows of the last graph, of a seed that no table has, behind those that stand at `place`."""
         seed = int(np.random.default_rng([self.seed, STREAM_SELECTION]).integers(2**31))
         generator = self._generator(seed, self.settings or SampleSection())
-        return draw_pool(generator, self._fitted.best, pool_size(n_train), before=before, place=place)
+        return draw_pool(generator, self._fitted.best, n_train, before=before, place=place)
 
     def _take(self, train: DataFrame, schema: Schema) -> None:
         """Rows, codec, grammar and models: all but the graph."""
@@ -294,8 +295,15 @@ class MallmGan(Synthesizer):
 
     def _wish(self) -> dict[str, Any]:
         """What must not change between start and end, as plain data."""
-        section = asdict(self._section)
-        return {"base": self._base.digest, "codec": self.codec, "mallm": section, "seed": self.seed}
+        settings = asdict(self.settings or SampleSection())
+        return {
+            "base": self._base.digest,
+            "codec": self.codec,
+            "mallm": asdict(self._section),
+            "seed": self.seed,
+            **{name: settings[name] for name in DECODED_BY},
+            "rules": list(settings["rules"]),
+        }
 
     def _load(self, adapter: Path | None) -> LoadedModel:
         section = self.model or ModelSection(base=self.base)
@@ -330,11 +338,6 @@ class MallmGan(Synthesizer):
     @property
     def _section(self) -> MallmSection:
         return self.mallm or MallmSection()
-
-
-def _is_whole(pool: Mapping[str, Any], n_train: int) -> bool:
-    """Whether nothing is missing from a pool that was kept: trees have learnt from it, or it has its size."""
-    return "rounds" in pool or len(pool.get("rows", ())) >= pool_size(n_train)
 
 
 def _adapter_folder(place: str) -> Path:

@@ -7,13 +7,14 @@ that holds those drawn so far: a kill loses a piece at most, and the pool is the
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harmonic.files import write_json
+from harmonic.files import read_json, write_json
 from harmonic.mallm.generator import Candidate, Generator
 from harmonic.progress import Progress
 from harmonic.table.schema import Row
@@ -30,12 +31,22 @@ def pool_size(n_train: int) -> int:
     return int(np.clip(POOL * n_train, FEWEST_POOL, MOST_POOL))
 
 
+def kept_pool(place: Path | None) -> dict[str, Any]:
+    """The pool that stands there, {"rows": ...}, and what trees have learnt from it; nothing where none stands."""
+    return {} if place is None or not place.exists() else read_json(place)
+
+
+def is_whole(kept: Mapping[str, Any], n_train: int) -> bool:
+    """Whether nothing is missing from a pool that was kept: trees have learnt from it, or it has its size."""
+    return "rounds" in kept or len(kept.get("rows", ())) >= pool_size(n_train)
+
+
 def draw_pool(
-    generator: Generator, graph: Candidate, n: int, *, before: Sequence[Row], place: Path | None
+    generator: Generator, graph: Candidate, n_train: int, *, before: Sequence[Row], place: Path | None
 ) -> list[Row]:
-    """`before` and the rows after them, up to n. They stand at `place`, as {"rows": ...}, from piece to piece, and so
-    before any tree is grown; None = nowhere."""
-    rows, width = list(before), generator.calls.rows
+    """`before` and the rows after them, up to the pool's size. They stand at `place`, as {"rows": ...}, from piece to
+    piece, and so before any tree is grown; None = nowhere."""
+    rows, width, n = list(before), generator.calls.rows, pool_size(n_train)
     log.info("Selection: %d rows are drawn, from which the discriminator learns.", n - len(rows))
     size = max(1, PIECE // width) * width
     with Progress("rows", n) as progress:

@@ -176,6 +176,9 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_rows(
         MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "killed")
     with pytest.raises(HarmonicError, match="begun with seed = 0, not 1"):
         MallmGan(mallm=SMALL, seed=1).fit(frame, schema, out=tmp_path / "killed", resume=True)
+    hot = SampleSection(temperature=1.5)
+    with pytest.raises(HarmonicError, match=r"begun with temperature = 1\.0, not 1\.5"):
+        MallmGan(mallm=SMALL, settings=hot).fit(frame, schema, out=tmp_path / "killed", resume=True)
     resumed = MallmGan(mallm=SMALL).fit(frame, schema, out=tmp_path / "killed", resume=True)
     assert resumed.sample(8).equals(whole.sample(8))
 
@@ -187,7 +190,7 @@ def test_selected_rows_are_the_same_in_pieces_after_loading_and_after_a_kill(
     code, size = rng.integers(0, 6, 60), rng.integers(10, 99, 60)
     frame = pd.DataFrame({"code": code, "name": [f"n{one}" for one in code], "size": size, "twice": 2 * size})
     schema = observe(infer_schema(frame, target="size"), frame)
-    monkeypatch.setattr("harmonic.mallm.gan.pool_size", lambda n_train: 120)
+    monkeypatch.setattr("harmonic.mallm.pool.pool_size", lambda n_train: 120)
     model = MallmGan(mallm=SELECTING).fit(frame, schema, out=tmp_path)
     settings = SampleSection(rows=20)
     drawn = model.draw(0, 20, seed=3, settings=settings)
@@ -262,7 +265,7 @@ def test_a_killed_pool_leaves_whole_pieces(
 def test_classes_are_balanced_where_the_model_chooses_them(
     choice: Any, is_balanced: bool, data: tuple[pd.DataFrame, Schema], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harmonic.mallm.gan.pool_size", lambda n_train: 60)
+    monkeypatch.setattr("harmonic.mallm.pool.pool_size", lambda n_train: 60)
     asked: list[bool] = []
 
     def learns(*tables: Any, balances: bool, **options: Any) -> Selection:
