@@ -1,7 +1,8 @@
 """Links: columns that go together, since a cell of one says what stands in the other, or nearly so.
 
 What enters is rows; what leaves is the columns in blocks. Many tables say one thing twice (a code and its name, a town
-and its state) or measure one thing in several ways (rooms and bedrooms, a length and a weight): a row that takes one of
+and its state), measure one thing in several ways (rooms and bedrooms, a length and a weight), or hold levels that say
+most of each other's (a husband is a man): a row that takes one of
 these cells from another row is one that no table holds, and every model and every classifier sees it.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import PermutationMethod, chi2_contingency, spearmanr
 
 from harmonic.table.schema import Row
 
@@ -23,6 +24,10 @@ At 0.6 what repeats by luck is a link: a mass and a region."""
 TREND = 0.7
 """Two amounts go together if the correlation of their ranks is this at least, whatever its sign: below it, half of what
 one varies is free of the other."""
+ASSOCIATION = 0.7
+"""Two columns of levels go together if Cramér's V, less its bias, is this at least."""
+SHUFFLES = 1999
+"""And if none of so many shuffles of one column is associated as much: of few rows V is high by luck."""
 EXPECTED = 20.0
 """So many rows at least would break a link if there were none, else it is luck."""
 LEAST_SHARE = 1 / 3
@@ -49,6 +54,7 @@ def linked(
                 _says(codes[left], codes[right])
                 or _says(codes[right], codes[left])
                 or (left in sizes and right in sizes and _go_together(sizes[left], sizes[right]))
+                or (left not in sizes and right not in sizes and _are_associated(codes[left], codes[right]))
             ):
                 former = block[right]
                 block |= {column: block[left] for column, name in block.items() if name == former}
@@ -76,6 +82,28 @@ def _go_together(left: Floats, right: Floats) -> bool:
     if one.min() == one.max() or other.min() == other.max():
         return False
     return bool(abs(spearmanr(one, other).statistic) >= TREND)
+
+
+def _are_associated(left: Codes, right: Codes) -> bool:
+    """Whether levels of one column stand with levels of the other."""
+    n_rows = len(left)
+    if n_rows < EXPECTED or min(left.max(), right.max()) == 0 or 2 * max(left.max(), right.max()) >= n_rows:
+        return False
+    table = np.zeros((left.max() + 1, right.max() + 1), dtype=np.intp)
+    np.add.at(table, (left, right), 1)
+    if cramers_v(table) < ASSOCIATION:
+        return False
+    shuffles = PermutationMethod(n_resamples=SHUFFLES, rng=np.random.default_rng(0))
+    return bool(chi2_contingency(table, correction=False, method=shuffles).pvalue <= 1 / (SHUFFLES + 1))
+
+
+def cramers_v(table: Codes) -> float:
+    """Cramér's V of counts [n_levels, n_other_levels], none of whose rows and columns is empty, less what it is on
+    average where nothing is associated (Bergsma 2013)."""
+    freedom, n_rows = np.array(table.shape) - 1.0, table.sum()
+    excess = chi2_contingency(table, correction=False).statistic / n_rows - freedom.prod() / (n_rows - 1)
+    most = (freedom - freedom**2 / (n_rows - 1)).min()
+    return float(np.sqrt(max(0.0, excess) / most))
 
 
 def _says(left: Codes, right: Codes) -> bool:
