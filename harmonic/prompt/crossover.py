@@ -6,7 +6,8 @@ class hold exactly that, in endless variety: a model begins with class-condition
 and then sees more and more rows as they are, from which it learns what else hangs together. Where there are few rows
 some, or all, stay crossed to the end: half of their cells hang together still, and no row is seen often enough to be
 learnt by heart. Where rows stand six times each, there is nothing to learn by heart, and none stays crossed.
-Columns of which one says what stands in the other, and amounts that go up and down together, are crossed as one.
+Columns of which one says what stands in the other, or most of it, and amounts that go up and down together, are crossed
+as one (`table.links`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
+from harmonic.table.amounts import number_cells
 from harmonic.table.links import linked
 from harmonic.table.schema import Row, Schema
 
@@ -38,7 +42,7 @@ class Crossover:
         self._rows = rows
         names = [column.name for column in schema.modelled]
         self._target = names.index(schema.target) if schema.target in names else None
-        self._classes = self._groups(schema.task == "regression")
+        self._classes = self._groups(schema)
         others = [column for column in range(len(names)) if column != self._target]
         amounts = [at for at, column in enumerate(schema.modelled) if column.is_numeric]
         self._blocks = linked(rows, others, amounts) if visits else [(column,) for column in others]
@@ -67,14 +71,14 @@ class Crossover:
                     crossed[column] = donor[column]
         return tuple(crossed)
 
-    def _groups(self, is_ordered: bool) -> list[Sequence[int]]:
+    def _groups(self, schema: Schema) -> list[Sequence[int]]:
         """For each row the rows that may give it cells, itself among them."""
         numbers = range(len(self._rows))
         if self._target is None:
             return [numbers] * len(self._rows)
         targets = [row[self._target] for row in self._rows]
-        if is_ordered:
-            return _near(targets)
+        if schema.task == "regression":
+            return _near(number_cells(targets, schema.modelled[self._target]))
         members: dict[str | None, list[int]] = {}
         for number, cell in enumerate(targets):
             members.setdefault(cell, []).append(number)
@@ -87,12 +91,12 @@ def stand_often(rows: Sequence[Row]) -> bool:
     return len(rows) >= OFTEN * len(set(rows)) > 0
 
 
-def _near(targets: Sequence[str | None]) -> list[Sequence[int]]:
-    """For each row those whose target is near in rank; rows without one are near each other."""
-    missing = [number for number, cell in enumerate(targets) if cell is None]
-    known = sorted((float(cell), number) for number, cell in enumerate(targets) if cell is not None)
+def _near(amounts: NDArray[np.float64]) -> list[Sequence[int]]:
+    """For each row those whose target is near in rank; rows without one, NaN, are near each other."""
+    missing = np.flatnonzero(np.isnan(amounts)).tolist()
+    known = sorted((value, number) for number, value in enumerate(amounts.tolist()) if value == value)
     order, reach = [number for _, number in known], max(1, round(_NEAR * len(known)))
-    found: list[Sequence[int]] = [missing] * len(targets)
+    found: list[Sequence[int]] = [missing] * len(amounts)
     for value, number in known:
         # By the first of equal targets, so that equal rows have equal company.
         place = bisect_left(known, (value, -1))

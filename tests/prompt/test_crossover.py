@@ -66,6 +66,17 @@ def test_donors_of_a_quantity_are_near_in_rank() -> None:
     assert 0 < max(away) <= 4  # a twentieth of 80
 
 
+def test_donors_of_a_date_are_near_in_time() -> None:
+    days = pd.date_range("1995-12-01", periods=80, freq="17D").to_series(index=range(80))
+    frame = pd.DataFrame({"tag": [f"t{day}" for day in range(80)], "seen": days.mask(days.index == 3)})
+    schema = infer_schema(frame, target="seen", overrides={"tag": {"kind": "categorical"}})
+    crossover, rng = Crossover(to_rows(frame, schema), schema, 10), np.random.default_rng(0)
+    donors = [
+        int((crossover(member, 0, rng)[0] or "")[1:]) - member for member in range(80) for _ in range(20)
+    ]
+    assert 0 < max(map(abs, donors)) <= 5
+
+
 def test_the_share_of_crossed_cells_falls_evenly_to_none() -> None:
     rows, schema = _table(None)
     crossover, rng = Crossover(rows, schema, 1000), np.random.default_rng(0)
