@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harmonic.errors import HarmonicError
-from harmonic.table import dates, numbers
+from harmonic.table import dates, moments, numbers
 from harmonic.table.cells import misfit
 from harmonic.table.columns import cell_text
 from harmonic.table.schema import Column
@@ -147,25 +147,8 @@ def _exact_text(value: Any, column: Column) -> str:
 
 def _moment(value: Any, column: Column) -> np.datetime64:
     """What the house holds of a date: as outside text, in ISO form, or as a Python or pandas date."""
-    if isinstance(value, str) and column.pattern:
-        try:
-            return np.datetime64(dates.parse(value, column.pattern), "us")
-        except ValueError:
-            return np.datetime64(dates.parse(value, ""), "us")
-    if isinstance(value, (int, float, np.number)):
-        raise ValueError("is a number; write a date as 2011-05-01")
-    try:
-        dtype = pd.api.types.pandas_dtype(column.dtype)
-        if isinstance(dtype, pd.PeriodDtype):
-            return np.datetime64(pd.Period(value, column.dtype[7:-1]).to_timestamp().to_pydatetime(), "us")
-        moment = pd.Timestamp(value)
-    except (TypeError, ValueError):
-        raise ValueError("is no date; write it as 2011-05-01") from None
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        moment = moment.tz_localize(dtype.tz) if moment.tzinfo is None else moment.tz_convert(dtype.tz)
-    elif moment.tzinfo is not None:
-        raise ValueError("has a time zone, and the column has none")
-    return np.datetime64(dates.inside(pd.DatetimeIndex([moment]), column.resolution)[0], "us")
+    moment = pd.DatetimeIndex([moments.in_zone(value, column)])
+    return np.datetime64(dates.inside(moment, column.resolution)[0], "us")
 
 
 def moment_of(value: str, column: Column) -> dt.datetime:

@@ -170,7 +170,7 @@ def _about(name: Hashable, row: int, value: Any, what: str) -> Problem:
 
 def _column_problems(series: pd.Series, column: Column) -> list[Problem]:
     exact = replace(column, decimals=numbers.MOST_DECIMALS, other="")
-    codes, texts, errors = encode_values(series, exact)
+    codes, texts, errors = encode_values(series, exact, is_exact=True)
     wrong = {code: problem for code, (_, problem) in errors.items()}
     for code, text in enumerate(texts):
         if text is not None and (problem := misfit(text, column)):

@@ -7,6 +7,7 @@ cost is that of the values and not of the rows; a value that cannot be read is n
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from harmonic.errors import HarmonicError
-from harmonic.table import dates, dtypes, numbers
+from harmonic.table import dtypes, moments, numbers
 from harmonic.table.schema import Column
 
 _TRUTHS = {True: "true", False: "false"}  # 1 and 0 are equal to these keys
@@ -55,17 +56,23 @@ def _culprit(uniques: Sequence[str] | np.ndarray, codes: np.ndarray, column: Col
 def encode_column(series: pd.Series, column: Column) -> np.ndarray:
     """Object array of canonical texts, None where a cell is missing; rare levels become `column.other`.
 
-    Raises HarmonicError naming column, value and row where a cell cannot be read as the column's kind.
+    Raises HarmonicError naming column, value and row where a cell cannot be read as the column's kind, or is finer
+    than its resolution, unless a person declared that resolution.
     """
-    codes, texts, errors = encode_values(series, column)
+    codes, texts, errors = encode_values(series, column, is_exact="resolution" not in column.declared)
     if errors:
         code, problem = next(iter(errors.items()))
         row = int(np.flatnonzero(codes == code)[0])
         raise HarmonicError(
-            f"Column {column.name!r}: value {problem[0]!r} in row {row} {problem[1]}. "
-            "Fix the cell, declare its value as missing or declare the column as text."
+            f"Column {column.name!r}: value {problem[0]!r} in row {row} {problem[1]}. {_remedy(problem[1])}"
         )
     return _spread(texts, codes)
+
+
+def _remedy(problem: str) -> str:
+    is_finer = problem.startswith("is finer")
+    other = "a `resolution`, to which all are cut" if is_finer else "the column as text"
+    return f"Fix the cell, declare its value as missing or declare {other}."
 
 
 def _spread(texts: Sequence[str | None], codes: np.ndarray) -> np.ndarray:
@@ -76,24 +83,42 @@ def _spread(texts: Sequence[str | None], codes: np.ndarray) -> np.ndarray:
 
 
 def encode_values(
-    series: pd.Series, column: Column
+    series: pd.Series, column: Column, *, is_exact: bool = False
 ) -> tuple[np.ndarray, list[str | None], dict[int, tuple[Any, str]]]:
-    """Codes of the rows (-1: missing), canonical texts of the distinct values, and what could not be read by code."""
+    """Codes of the rows (-1: missing), canonical texts of the distinct values, and what could not be read by code.
+
+    Dates and durations are cut at the column's resolution, unless the texts must be exact.
+    """
     codes, uniques = distinct(series, column.name)
-    moments = moments_in(uniques)
-    values = [] if moments is not None else listed(uniques)
-    moments = _parsed(values, column) if moments is None else moments
-    if moments is not None:
-        return codes, list(_moment_texts(moments, column)), {}
+    values = listed(uniques)
+    read = (
+        _moment_texts(uniques, values, column, is_exact)
+        if moments.are_held(column)
+        else _texts(values, column)
+    )
+    return codes, read[0], {code: (values[code], problem) for code, problem in read[1].items()}
+
+
+def _texts(values: list[Any], column: Column) -> tuple[list[str | None], dict[int, str]]:
     texts: list[str | None] = []
-    errors: dict[int, tuple[Any, str]] = {}
+    problems: dict[int, str] = {}
     for code, value in enumerate(values):
         try:
             texts.append(cell_text(value, column))
         except (ValueError, ArithmeticError) as error:
             texts.append(None)
-            errors[code] = (value, str(error))
-    return codes, texts, errors
+            problems[code] = str(error)
+    return texts, problems
+
+
+def _moment_texts(
+    uniques: Any, values: list[Any], column: Column, is_exact: bool
+) -> tuple[list[str | None], dict[int, str]]:
+    index = moments.index_of(uniques)
+    if index is not None:
+        return moments.texts_of(index, column, {}, is_exact=is_exact)
+    index, problems = moments.read_all(values, column)
+    return moments.texts_of(index, column, problems, is_exact=is_exact)
 
 
 def distinct(series: pd.Series, name: Hashable) -> tuple[np.ndarray, Any]:
@@ -121,56 +146,25 @@ def listed(uniques: Any) -> list[Any]:
     return list(uniques.tolist())
 
 
-def moments_in(uniques: Any) -> Any:
-    """The distinct values as an index of dates or durations where they are such, otherwise None."""
-    dtype = getattr(uniques, "dtype", None)
-    if isinstance(dtype, pd.PeriodDtype):
-        return pd.PeriodIndex(uniques).to_timestamp()
-    if isinstance(dtype, pd.DatetimeTZDtype) or getattr(dtype, "kind", "") == "M":
-        return pd.DatetimeIndex(uniques)
-    if getattr(dtype, "kind", "") == "m":
-        return pd.TimedeltaIndex(uniques)
-    return None
-
-
-def _parsed(values: list[Any], column: Column) -> pd.DatetimeIndex | None:
-    """Texts of a date column read at once; None where there are others, or one is no date: then one by one."""
-    if column.kind != "datetime" or not column.pattern or not all(isinstance(value, str) for value in values):
-        return None
-    try:
-        return pd.DatetimeIndex(dates.parse_all(values, column.pattern))
-    except ValueError:
-        return None
-
-
-def _moment_texts(index: Any, column: Column) -> list[str]:
-    if isinstance(index, pd.TimedeltaIndex):
-        counts = index.as_unit("us").asi8 if index.unit != "us" else index.asi8
-        return [str(count) for count in (counts // dates.UNITS[column.resolution]).tolist()]
-    try:
-        return dates.iso_texts(dates.inside(index, column.resolution), column.resolution)
-    except ValueError as error:
-        raise HarmonicError(
-            f"Column {column.name!r}: a date {error}. Declare such dates as missing."
-        ) from None
-
-
 def cell_text(value: Any, column: Column) -> str:
     """The canonical text of one value that is not missing. Raises ValueError, its message a predicate."""
+    if column.kind == "integer" and dtypes.family(column) == "timedelta":
+        return numbers.integer_text(value) if _is_count(value) else moments.text_of(value, column)
     if column.kind == "integer":
-        return (
-            _duration_text(value, column)
-            if column.dtype.startswith("timedelta")
-            else numbers.integer_text(value)
-        )
+        return numbers.integer_text(value)
     if column.kind == "decimal":
         return numbers.decimal_text(value, column.decimals)
     if column.kind == "boolean":
         return _truth_text(value)
-    if column.kind == "datetime":
-        return _date_text(value, column)
-    text = _plain_text(value, column)
+    text = moments.text_of(value, column) if moments.are_held(column) else _plain_text(value, column)
     return column.other if column.other and text not in column.levels else text
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a duration is given as a count of the column's resolution, which may lie between two."""
+    return not isinstance(value, (str, dt.timedelta, np.timedelta64)) or (
+        isinstance(value, str) and numbers.NUMBER.fullmatch(value.strip()) is not None
+    )
 
 
 def _truth_text(value: Any) -> str:
@@ -180,25 +174,6 @@ def _truth_text(value: Any) -> str:
     return known
 
 
-def _date_text(value: Any, column: Column) -> str:
-    dtype = pd.api.types.pandas_dtype(column.dtype) if isinstance(value, str) and not column.pattern else None
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        return _moment_texts(pd.DatetimeIndex([pd.Timestamp(value).tz_convert(dtype.tz)]), column)[0]
-    if isinstance(dtype, pd.PeriodDtype):
-        return _moment_texts(pd.DatetimeIndex([pd.Period(value, column.dtype[7:-1]).to_timestamp()]), column)[
-            0
-        ]
-    moment = dates.parse(value, column.pattern) if isinstance(value, str) else value
-    return dates.iso_texts(np.array([np.datetime64(moment, "us")]), column.resolution)[0]
-
-
-def _duration_text(value: Any, column: Column) -> str:
-    """A duration that a CSV holds as text ("1 days 02:00:00"), counted in the column's resolution."""
-    if isinstance(value, str) and not numbers.INTEGER.fullmatch(value):
-        return _moment_texts(pd.TimedeltaIndex([pd.Timedelta(value)]), column)[0]
-    return numbers.integer_text(value)
-
-
 def _plain_text(value: Any, column: Column) -> str:
     """Text of a level: texts as they are, numbers in their shortest form, truths as words."""
     family = dtypes.family(column)
@@ -206,8 +181,8 @@ def _plain_text(value: Any, column: Column) -> str:
         return value
     if family == "bool":
         return _truth_text(value)
-    if family in ("int", "float", "timedelta"):
+    if family == "int":
+        return numbers.integer_text(value)
+    if family == "float":
         return numbers.decimal_text(value, None)
-    if family in ("datetime", "period"):
-        return _date_text(value, column)
     return _truth_text(value) if isinstance(value, (bool, np.bool_)) else str(value)

@@ -35,6 +35,9 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H
           "T%H:%M:%S.%fZ", " %-H:%M", " %-H:%M:%S")  # fmt: skip
 PATTERNS = tuple(date + time for time in _TIMES for date in _DATES)
 _DATE_LIKE = re.compile(r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}(?:[ T]\d.*)?", re.ASCII)
+_ISO = re.compile(r"[0-9W-]+(?:[ T][0-9:.,]+(?:Z|[+-][0-9:.]+)?)?")
+_SHORT = re.compile(r"[0-9]{4}(?:-[0-9]{2})?")
+_NANOSECONDS = re.compile(r"[.,][0-9]{6}0*[1-9]")
 _TOKEN = re.compile(r"%(-?[A-Za-z])")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SHAPES = {
@@ -63,15 +66,27 @@ def resolution_of(counts: np.ndarray) -> str:
     return next(name for name, unit in UNITS.items() if not np.any(counts % unit))
 
 
+def iso(text: str, *, may_be_short: bool = False) -> dt.datetime:
+    """The moment of an ISO text, zoned where it names an offset; short: "2011" and "2011-05". Raises ValueError."""
+    whole = text + "-01-01"[len(text) - 4 :] if may_be_short and _SHORT.fullmatch(text) else text
+    if _NANOSECONDS.search(whole):
+        raise ValueError("is finer than a microsecond")
+    try:
+        if _ISO.fullmatch(whole):
+            return dt.datetime.fromisoformat(whole)
+    except ValueError:
+        pass
+    raise ValueError("is no date; write it as 2011-05-01")
+
+
 def parse(text: str, pattern: str) -> dt.datetime:
     """The moment of an outside text in `pattern`, or in ISO form where there is none. Raises ValueError."""
+    if not pattern:
+        return iso(text)
     try:
-        if not pattern:
-            return dt.datetime.fromisoformat(text)
         return dt.datetime.strptime(text, pattern.replace("%-", "%"))
     except ValueError:
-        expected = f"a date like {pattern!r}" if pattern else "an ISO date"
-        raise ValueError(f"is not {expected}") from None
+        raise ValueError(f"is not a date like {pattern!r}") from None
 
 
 def write(moment: dt.datetime, pattern: str, resolution: str) -> str:
@@ -89,7 +104,7 @@ def write(moment: dt.datetime, pattern: str, resolution: str) -> str:
 def parse_all(texts: Sequence[str], pattern: str) -> np.ndarray:
     """datetime64[us] array of outside texts, all at once. Raises ValueError where one is no date in `pattern`."""
     if not pattern:
-        return np.array([dt.datetime.fromisoformat(text) for text in texts], dtype="M8[us]")
+        return np.array([iso(text) for text in texts], dtype="M8[us]")
     series = pd.Series(list(texts), dtype="str")
     return pd.to_datetime(series, format=pattern.replace("%-", "%")).to_numpy().astype("M8[us]")
 
@@ -121,6 +136,17 @@ def _fits(values: Sequence[str], pattern: str) -> bool:
 def text_resolution(moments: Sequence[dt.datetime]) -> str:
     """The resolution of Python dates."""
     return resolution_of(np.array([np.datetime64(moment, "us") for moment in moments]).astype("int64"))
+
+
+def resolution_in(index: pd.DatetimeIndex | pd.TimedeltaIndex) -> str:
+    """The resolution of an index; "microsecond" where it holds nanoseconds, which no resolution keeps."""
+    micro = index.as_unit("us")
+    if (micro != index).any():
+        return "microsecond"
+    if isinstance(micro, pd.TimedeltaIndex) or micro.tz is None:
+        return resolution_of(micro.asi8)
+    wall, utc = wall_or_utc(micro)
+    return "day" if resolution_of(wall.astype("int64")) == "day" else resolution_of(utc.astype("int64"))
 
 
 def wall_or_utc(index: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:

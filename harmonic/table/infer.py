@@ -7,8 +7,9 @@ bounds, missing shares and decimals by those of the training rows alone: nothing
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from harmonic.table.cells import locate
 from harmonic.table.columns import encode_column
 from harmonic.table.kinds import facts_of, infer_column, nearest
 from harmonic.table.observed import observed
+from harmonic.table.overrides import check_labels, check_overrides
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Column, Schema
 
@@ -41,8 +43,9 @@ def infer_schema(
     pattern, label. Raises HarmonicError for doubled names, an empty table, an unknown target or override, infinities.
     """
     policy = policy or Policy()
-    overrides = overrides or {}
+    overrides = {} if overrides is None else overrides
     check_frame(frame)
+    check_overrides(overrides)
     for name in (*overrides, *(() if target is None else (target,))):
         if name not in list(frame.columns):
             raise HarmonicError(f"Column {name!r}: not in the table.{nearest(name, frame.columns)}")
@@ -52,6 +55,7 @@ def infer_schema(
         column, reason = infer_column(facts, policy)
         columns.append(column)
         decisions.append(f"Column {column.label!r}: {column.kind}, {reason}.")
+    check_labels(columns)
     schema = Schema(tuple(columns), target, title or "a table", tuple(decisions))
     plain = replace(policy, rare_levels="keep", extremes="keep")  # these two speak of training rows
     return _observe(schema, frame, plain)[0]
@@ -71,12 +75,29 @@ def check_frame(frame: pd.DataFrame) -> None:
         raise HarmonicError(
             f"Columns {', '.join(map(repr, doubled))}: stand more than once in the table. Rename them."
         )
+    _check_names(names)
     if not names:
         raise HarmonicError("Table: has no columns. Check the file and its separator.")
     if not len(frame):
         raise HarmonicError(
             f"Table: has no rows under its {len(names)} columns. Check the file or the query."
         )
+
+
+def _check_names(names: Sequence[Hashable]) -> None:
+    """Raises HarmonicError for a name that a schema's file could not give back."""
+    odd = [name for name in names if not _can_be_written(name)]
+    if odd:
+        raise HarmonicError(
+            f"Column {odd[0]!r}: its name is a {type(odd[0]).__name__}, a text or an int is expected. "
+            "Rename the columns, for instance with frame.columns = frame.columns.astype(str)."
+        )
+
+
+def _can_be_written(name: Any) -> bool:
+    if isinstance(name, tuple):
+        return all(map(_can_be_written, name))
+    return isinstance(name, str | int) or (isinstance(name, float) and math.isfinite(name))
 
 
 def labels_of(names: list[Hashable]) -> list[str]:

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from harmonic.errors import HarmonicError
-from harmonic.table import columns, dates, dtypes, identifiers, numbers, steps
+from harmonic.table import columns, dates, dtypes, identifiers, moments, numbers, steps
 from harmonic.table.policy import Policy
-from harmonic.table.schema import KINDS, Column
+from harmonic.table.schema import Column
 
 _HOLDS: dict[str, tuple[str, ...]] = {
     "integer": ("int", "float", "str", "timedelta"),
@@ -32,19 +32,6 @@ _HOLDS: dict[str, tuple[str, ...]] = {
     "identifier": ("int", "float", "str"),
 }
 """Which families of values each kind can be declared for."""
-OVERRIDES = (
-    "kind",
-    "levels",
-    "lower",
-    "upper",
-    "decimals",
-    "step",
-    "resolution",
-    "pattern",
-    "label",
-    "missing",
-    "dtype",
-)
 _PLAIN_OVERRIDES = ("decimals", "resolution", "pattern")
 _MARKERS = ("", "NA", "nan", "null", "?", "<missing>")
 _LARGEST_WHOLE = 2**53
@@ -83,36 +70,24 @@ class Facts:
 def facts_of(
     series: pd.Series, name: Hashable, label: str, is_target: bool, declared: Mapping[str, Any]
 ) -> Facts:
-    """Reads a column once. Raises HarmonicError for an unknown override, an unsupported dtype, an infinity."""
-    _check_overrides(name, declared)
+    """Reads a column once. Raises HarmonicError for an unsupported dtype, an infinity, or what is no number."""
     fields = dtypes.describe(
         series, name, as_text=declared.get("kind") in ("categorical", "text", "identifier")
     )
     family = dtypes.family_of(**fields)
     codes, uniques = columns.distinct(series, name)
-    moments = columns.moments_in(uniques)
-    shown = columns.moments_in(series.cat.categories) if fields["dtype"] == "category" else moments
-    values = list(moments) if moments is not None else columns.listed(uniques)
+    index = moments.index_of(uniques)
+    shown = moments.index_of(series.cat.categories) if fields["dtype"] == "category" else index
+    values = list(index) if index is not None else columns.listed(uniques)
     _check_finite(values, codes, name)
+    if declared.get("kind") == "decimal":
+        _check_numbers(values, codes, name)
     return Facts(
         name=name, label=str(declared.get("label", label)), fields=fields, family=family, values=values,
         n_rows=len(series), n_missing=int((codes < 0).sum()), is_target=is_target, declared=declared,
         resolution=str(declared.get("resolution") or _resolution(shown, values, family)),
         categories=_categories(series, fields, family),
     )  # fmt: skip
-
-
-def _check_overrides(name: Hashable, declared: Mapping[str, Any]) -> None:
-    for key in declared:
-        if key not in OVERRIDES:
-            raise HarmonicError(f"Column {name!r}: override {key!r} is unknown.{nearest(key, OVERRIDES)}")
-    kind = declared.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise HarmonicError(f"Column {name!r}: kind {kind!r} is unknown.{nearest(kind, KINDS)}")
-    if declared.get("resolution", "day") not in dates.UNITS:
-        raise HarmonicError(
-            f"Column {name!r}: resolution {declared['resolution']!r} is none of {list(dates.UNITS)}."
-        )
 
 
 def nearest(name: Any, known: Iterable[Any]) -> str:
@@ -132,16 +107,21 @@ def _check_finite(values: list[Any], codes: np.ndarray, name: Hashable) -> None:
             )
 
 
-def _resolution(moments: Any, values: list[Any], family: str) -> str:
-    if isinstance(moments, pd.TimedeltaIndex):
-        return dates.resolution_of(moments.as_unit("us").asi8) if len(moments) else "day"
-    if moments is not None and len(moments):
-        moments = pd.DatetimeIndex(moments)
-        if moments.tz is None:
-            return dates.resolution_of(moments.as_unit("us").asi8)
-        wall, utc = dates.wall_or_utc(moments)
-        day = dates.resolution_of(wall.astype("int64")) == "day"
-        return "day" if day else dates.resolution_of(utc.astype("int64"))
+def _check_numbers(values: list[Any], codes: np.ndarray, name: Hashable) -> None:
+    for code, value in enumerate(values):
+        try:
+            numbers.number_of(value)
+        except ValueError as error:
+            row = int(np.flatnonzero(codes == code)[0])
+            raise HarmonicError(
+                f"Column {name!r}: value {value!r} in row {row} {error}. "
+                "Fix the cell, declare its value as missing or declare the column as text."
+            ) from None
+
+
+def _resolution(index: Any, values: list[Any], family: str) -> str:
+    if index is not None and len(index):
+        return dates.resolution_in(index)
     if family == "datetime" and values:
         return dates.text_resolution(values)
     return "day" if family in ("datetime", "timedelta", "period") else ""
@@ -151,8 +131,8 @@ def _categories(series: pd.Series, fields: Mapping[str, Any], family: str) -> tu
     if fields["dtype"] != "category":
         return ()
     everything = pd.Series(series.cat.categories)
-    moments = columns.moments_in(series.cat.categories)
-    probe = Column("", "", "categorical", **fields, resolution=_resolution(moments, list(everything), family))
+    index = moments.index_of(series.cat.categories)
+    probe = Column("", "", "categorical", **fields, resolution=_resolution(index, list(everything), family))
     return tuple(columns.encode_column(everything, probe).tolist())
 
 
@@ -193,19 +173,28 @@ def _base(facts: Facts) -> dict[str, Any]:
 
 def _canonical(column: Column, declared: Mapping[str, Any]) -> Column:
     """The column with the declared levels and bounds as canonical texts."""
-    try:
-        if "levels" in declared:
-            levels = tuple(columns.cell_text(level, column) for level in declared["levels"])
-            column = replace(column, levels=tuple(dict.fromkeys(levels)))
-        for key in ("lower", "upper"):
-            if key in declared:
-                bound: Any = {key: columns.cell_text(declared[key], column)}
-                column = replace(column, **bound)
-    except ValueError as error:
-        raise HarmonicError(
-            f"Column {column.name!r}: a declared level or bound {error}. Correct it."
-        ) from None
+    if "levels" in declared:
+        levels = tuple(_declared_text("levels", level, column) for level in declared["levels"])
+        column = replace(column, levels=tuple(dict.fromkeys(levels)))
+    for key in ("lower", "upper"):
+        if key in declared and column.kind != "constant":
+            bound: Any = {key: _declared_text(key, declared[key], column)}
+            column = replace(column, **bound)
     return column
+
+
+def _declared_text(key: str, value: Any, column: Column) -> str:
+    if key != "levels" and column.kind not in ("integer", "decimal", "datetime"):
+        raise HarmonicError(
+            f"Column {column.name!r}: {key} {value!r} was declared, but the column is {column.kind}. Declare its kind "
+            f"as integer, decimal or datetime, or leave {key} out."
+        )
+    try:
+        return columns.cell_text(value, column)
+    except (ValueError, ArithmeticError) as error:
+        raise HarmonicError(
+            f"Column {column.name!r}: {key} {value!r} was declared, but {value!r} {error}. Correct it."
+        ) from None
 
 
 def _markers(facts: Facts) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(rf"({INTEGER.pattern})(?:\.0*)?")
 LONGEST_NUMBER = 32
 """Characters that a canonical number may take: beyond, a column is not written digit by digit."""
 MOST_DECIMALS = 340
@@ -59,11 +60,12 @@ def rounded(value: float | np.floating[Any], decimals: int) -> str:
 def number_of(value: Any) -> int | float | np.floating[Any] | Decimal:
     """A finite number from a scalar or from outside text ("59.0", "1e3"). Raises ValueError."""
     if isinstance(value, str):
-        if INTEGER.fullmatch(value):
-            return int(value)
-        if not NUMBER.fullmatch(value.strip()):
+        text = value.strip()
+        if INTEGER.fullmatch(text):
+            return int(text)
+        if not NUMBER.fullmatch(text):
             raise ValueError("is not a number")
-        return float(value)  # not Decimal: a text must round as the float does that it was read as elsewhere
+        return float(text)  # not Decimal: a text must round as the float does that it was read as elsewhere
     if isinstance(value, (bool, np.bool_)):
         return int(value)
     if isinstance(value, (int, np.integer)):
@@ -77,6 +79,8 @@ def number_of(value: Any) -> int | float | np.floating[Any] | Decimal:
 
 def integer_text(value: Any) -> str:
     """Canonical text of a whole number; a broken number keeps its decimals, so that checks can see them."""
+    if isinstance(value, str) and (whole := _WHOLE.fullmatch(value.strip())):
+        return str(int(whole[1]))  # of more digits than a float holds
     number = number_of(value)
     if isinstance(number, int):
         return str(number)

@@ -94,7 +94,10 @@ class _Reader:
             tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise self._error("cannot be read", _FORM) from None
-        part = self._part(tree)
+        try:
+            part = self._part(tree)
+        except RecursionError:
+            raise self._error("nests too many operators", "Write it as several rules.") from None
         if part.type != "truth":
             raise self._error(f"is a {part.type}, neither true nor false", "Compare it with something.")
         return part.value

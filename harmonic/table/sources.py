@@ -8,7 +8,7 @@ a further file of the same table (a holdout, a sample) under a schema that is al
 from __future__ import annotations
 
 import csv
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +17,17 @@ import pandas as pd
 
 from harmonic.errors import HarmonicError
 from harmonic.table import delimited
+from harmonic.table.casts import cast
 from harmonic.table.cells import conform, locate
 from harmonic.table.dtypes import family
 from harmonic.table.infer import check_frame, infer_schema
+from harmonic.table.markers import (
+    Overrides,
+    marker_texts,
+    texts_without_markers,
+    with_marker_texts,
+    without_markers,
+)
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Column, Schema
 from harmonic.table.sheets import Sheet, check_digest, packaged, read_sheet, sheet_frame
@@ -27,7 +35,8 @@ from harmonic.table.sheets import Sheet, check_digest, packaged, read_sheet, she
 _PACKAGED = "sklearn:"
 _PARQUET = (".parquet", ".pq")
 
-Overrides = Mapping[Hashable, Mapping[str, Any]]
+Missing = str | float | Iterable[Any] | None
+"""One marker or several, each a text, a number or a date."""
 
 
 def read_table(
@@ -37,7 +46,7 @@ def read_table(
     title: str | None = None,
     data_dir: str | Path | None = None,
     overrides: Overrides | None = None,
-    missing: Sequence[str] | None = None,
+    missing: Missing = None,
     policy: Policy | None = None,
     separator: str | None = None,
     encoding: str | None = None,
@@ -46,12 +55,15 @@ def read_table(
 ) -> tuple[pd.DataFrame, Schema]:
     """The table of a CSV or Parquet file, a DataFrame, a data sheet (*.toml) or "sklearn:diabetes"; its schema.
 
-    `missing` are texts that mean missing in every column, besides the empty cell of a CSV. `data_dir` is where a
-    data sheet's files lie. Raises HarmonicError for whatever cannot be read, with the remedy.
+    `missing` are texts or numbers that mean missing in every column, besides the empty cell of a CSV: numbers and
+    dates however they are written. `data_dir` is where a data sheet's files lie. Raises HarmonicError for whatever
+    cannot be read, with the remedy.
     """
+    missing = None if missing is None else marker_texts(missing, "missing")
+    overrides = with_marker_texts(overrides)
     if isinstance(source, pd.DataFrame):
         check_frame(source)
-        frame, overrides = _without_markers(source, missing, overrides or {})
+        frame, overrides = _as_declared(source, missing, overrides)
         return frame, infer_schema(frame, target=target, title=title, overrides=overrides, policy=policy)
     if str(source).startswith(_PACKAGED):
         source = packaged(str(source).removeprefix(_PACKAGED))
@@ -119,9 +131,7 @@ def _from_sheet(
 ) -> tuple[pd.DataFrame, Schema]:
     """A data sheet's table; arguments that were given stand above what the sheet declares."""
     found = sheet_frame(sheet, data_dir)
-    declared: dict[Hashable, dict[str, Any]] = {
-        name: dict(fields) for name, fields in (sheet.columns or {}).items()
-    }
+    declared = with_marker_texts(sheet.columns)
     overrides = {name: dict(fields) for name, fields in declared.items()}
     for name, fields in (given["overrides"] or {}).items():
         overrides[name] = {**overrides.get(name, {}), **fields}
@@ -147,23 +157,25 @@ def _without_schema(
     """The parsed table as the sheet alone declares it: what its digest speaks of."""
     if isinstance(content, delimited.Texts):
         return delimited.typed(content, missing=missing, overrides=overrides)[:2]
-    return _without_markers(content, missing, overrides)
+    return _as_declared(content, missing, overrides)
 
 
-def _without_markers(
+def _as_declared(
     frame: pd.DataFrame, missing: Sequence[str] | None, overrides: Overrides
 ) -> tuple[pd.DataFrame, Overrides]:
-    """A DataFrame with the declared markers made missing (its other cells and dtypes are not touched)."""
+    """A DataFrame with the declared markers made missing and declared dtypes taken; all else is not touched."""
     result, changed = frame.copy(deep=False), dict(overrides)
     for position, name in enumerate(frame.columns):
-        own = overrides.get(name, {}).get("missing")
-        words = list(missing or ()) if own is None else ([own] if isinstance(own, str) else list(own))
-        if not words:
+        declared = overrides.get(name, {})
+        own = declared.get("missing")
+        words = tuple((missing or ()) if own is None else own)
+        if not words and declared.get("dtype") is None:
             continue
-        series = frame.iloc[:, position]
-        text = series.astype("str") if series.dtype.kind == "f" else series  # "inf" names an infinity
-        result.isetitem(position, series.mask(text.isin(words)).array)
-        changed[name] = {**overrides.get(name, {}), "missing": words}
+        series = without_markers(frame.iloc[:, position], name, words)
+        if declared.get("dtype") is not None:
+            series = cast(series, declared["dtype"], name)
+        result.isetitem(position, series.array)
+        changed[name] = {**declared, "missing": words}
     return result, changed
 
 
@@ -221,9 +233,12 @@ def read_further(
     """
     path = Path(path)
     if _is_parquet(path):
-        return read_parquet(path)
+        return _unmarked_values(read_parquet(path), schema)
     data = read_bytes(path)
-    texts = delimited.read_texts(data, path.name, separator=separator, encoding=encoding, header=header)
+    known = () if header is False else {str(name) for name in schema.names}
+    texts = delimited.read_texts(
+        data, path.name, separator=separator, encoding=encoding, header=header, known=known
+    )
     if not texts.has_header:
         texts = delimited.read_texts(
             data, path.name, separator=separator, encoding=encoding, header=False, names=schema.names
@@ -233,15 +248,25 @@ def read_further(
     return _unmarked(texts, schema)
 
 
+def _unmarked_values(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """A frame with every column's declared markers made missing: all but the one that a CSV writes."""
+    positions, result = locate(frame, schema), frame.copy(deep=False)
+    for column in schema.columns:
+        series = frame.iloc[:, positions[column.name]]
+        result.isetitem(
+            positions[column.name], without_markers(series, column.name, column.markers[1:]).array
+        )
+    return result
+
+
 def _unmarked(texts: delimited.Texts, schema: Schema) -> pd.DataFrame:
     """Texts with every column's missing markers made missing, and decimal commas made points."""
     positions = locate(texts.frame, schema)
     result = texts.frame.copy(deep=False)
     for column in schema.columns:
-        series = texts.frame.iloc[:, positions[column.name]]
-        series = series.mask(series.isin(column.markers), None)
+        series = texts_without_markers(texts.frame.iloc[:, positions[column.name]], column)
         if texts.separator != "," and family(column) in ("int", "float"):
-            series = series.str.replace(",", ".", regex=False)
+            series = texts_without_markers(series.str.replace(",", ".", regex=False), column)
         result.isetitem(positions[column.name], series.array)
     return result
 

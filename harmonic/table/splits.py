@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,15 +76,13 @@ def split_roles(
     """Parts of the table: shares `test` and `val` of its rows, the rest is train.
 
     `val=None` means a tenth from 1,000 rows on and none below. Classes are stratified; a class with one member
-    goes to train. A table of one row is all train. Raises HarmonicError for shares that leave no training row.
+    goes to train. A table of one row is all train. Raises HarmonicError for shares that leave no training
+    row, and for what is no share or no seed.
     """
     check_frame(frame)
     notes: list[str] = []
     val = _val_share(len(frame), val, notes)
-    if min(test, val) < 0.0 or test + val >= 1.0:
-        raise HarmonicError(
-            f"Split: test={test} and val={val} leave no training row. Use shares whose sum is below 1."
-        )
+    _check_settings(seed, test, val)
     rows = to_rows(frame, schema)
     roles = _assign(
         _strata(rows, schema, notes),
@@ -165,6 +164,20 @@ def digest_rows(rows: Sequence[Row]) -> str:
     for row in rows:
         digest.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _check_settings(seed: Any, test: Any, val: Any) -> None:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise HarmonicError(f"Split: seed={seed!r}, a whole number from 0 on is expected. Correct the seed.")
+    for name, share in (("test", test), ("val", val)):
+        if not isinstance(share, int | float | np.integer | np.floating) or math.isnan(share):
+            raise HarmonicError(
+                f"Split: {name}={share!r}, a share of the rows from 0 to below 1 is expected. Correct it."
+            )
+    if min(test, val) < 0.0 or test + val >= 1.0:
+        raise HarmonicError(
+            f"Split: test={test} and val={val} leave no training row. Use shares whose sum is below 1."
+        )
 
 
 def _val_share(n_rows: int, val: float | None, notes: list[str]) -> float:

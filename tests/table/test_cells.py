@@ -293,6 +293,18 @@ def test_an_unreadable_cell_is_named_with_its_row() -> None:
         to_rows(pd.DataFrame({"aged": [1]}), schema)
 
 
+def test_whole_numbers_beyond_floats_are_read_exactly() -> None:
+    largest = 2**53 + 1
+    schema = infer_schema(
+        pd.DataFrame({"n": range(largest, largest + 60, 2), "c": [largest, largest + 2] * 15})
+    )
+    texts = pd.DataFrame(
+        {"n": [f" {largest}", f"{largest + 2}.0"], "c": [f"{largest}.0 ", f" {largest + 2}"]}
+    )
+    expected = pd.DataFrame({"n": [largest, largest + 2], "c": [largest, largest + 2]})
+    assert_frame_equal(conform(texts, schema), expected)
+
+
 def test_conform_converts_texts_and_drops_unknown_columns() -> None:
     frame = pd.DataFrame({"n": [1.5, 2.25, None] * 9, "c": ["a", "b", "a"] * 9, "k": 3})
     schema = infer_schema(frame)

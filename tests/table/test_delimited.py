@@ -91,6 +91,8 @@ def test_a_file_without_header_is_seen_or_declared(tmp_path: Path) -> None:
     assert_frame_equal(named, EXPECTED)
     with pytest.raises(HarmonicError, match="has 3 columns, but 2 names"):
         _read(tmp_path, ROWS, header=False, names=["n", "x"])
+    with pytest.raises(HarmonicError, match="names 'n' were given more than once"):
+        _read(tmp_path, ROWS, header=False, names=["n", "x", "n"])
 
 
 def test_texts_that_look_missing_are_levels(tmp_path: Path) -> None:

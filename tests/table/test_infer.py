@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,58 @@ def test_what_is_declared_decides() -> None:
         ({"levels": ["a"]}, "'b' is none of the 1 declared levels"),
         ({"kind": "integer"}, "value 'a' in row 0 is not a number"),
         ({"resolution": "week"}, "resolution 'week'"),
+        ({"kind": "decimal"}, "Column 'x': value 'a' in row 0 is not a number. Fix the cell"),
+        ("categorical", "Column 'x': override 'categorical' was given, a mapping of facts is expected"),
+        (
+            {"decimals": "two"},
+            "Column 'x': decimals 'two' was declared, a whole number from 0 to 340 is expected",
+        ),
+        ({"decimals": -1}, "Column 'x': decimals -1 was declared, a whole number from 0"),
+        ({"levels": "ab"}, "Column 'x': levels 'ab' was declared, a list of values is expected"),
+        ({"levels": 2}, "Column 'x': levels 2 was declared, a list of values is expected"),
+        ({"pattern": 5}, "Column 'x': pattern 5 was declared, a text such as '%d.%m.%Y' is expected"),
+        ({"label": "a\nb"}, "was declared, a printable text of one line is expected"),
+        ({"missing": 99}, "Column 'x': missing 99 was declared, a text or a list of texts is expected"),
+        ({"lower": "abc"}, "lower 'abc' was declared, but the column is categorical. Declare its kind"),
     ],
 )
 def test_a_wrong_declaration_is_refused(override: dict[str, Any], message: str) -> None:
     with pytest.raises(HarmonicError, match=message):
         infer_schema(pd.DataFrame({"x": ["a", "b"] * 9}), overrides={"x": override})
+
+
+@pytest.mark.parametrize("key", ["lower", "upper"])
+def test_a_declared_bound_that_is_no_value_of_the_column_is_named(key: str) -> None:
+    overrides = {"x": {key: "abc"}}
+    with pytest.raises(
+        HarmonicError, match=f"Column 'x': {key} 'abc' was declared, but 'abc' is not a number"
+    ):
+        infer_schema(pd.DataFrame({"x": range(100, 130)}), overrides=overrides)
+    with pytest.raises(HarmonicError, match=f"Column 'x': {key} 'abc' was declared, but 'abc' is no date"):
+        infer_schema(pd.DataFrame({"x": pd.date_range("2019-01-01", periods=30)}), overrides=overrides)
+
+
+def test_overrides_are_facts_by_column() -> None:
+    with pytest.raises(HarmonicError, match=r"Overrides: \['x'\] were given, facts by column are expected"):
+        infer_schema(pd.DataFrame({"x": [1, 2]}), overrides=["x"])  # type: ignore[arg-type]
+
+
+def test_two_columns_of_one_label_are_refused() -> None:
+    frame = pd.DataFrame({"a": range(100, 130), "b": range(200, 230)})
+    with pytest.raises(HarmonicError, match="Columns 'a', 'b': have the same label 'b'"):
+        infer_schema(frame, overrides={"a": {"label": "b"}})
+    swapped = infer_schema(frame, overrides={"a": {"label": "b"}, "b": {"label": "a"}})
+    assert [column.label for column in swapped.columns] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "name", [pd.Timestamp("2020-01-01"), dt.date(2020, 1, 1), float("nan"), None, np.int64(3), ("a", pd.NaT)]
+)
+def test_a_column_name_that_a_schema_s_file_could_not_hold_is_refused(name: Any) -> None:
+    frame = pd.DataFrame({0: [1, 2], 1: [3, 4]})
+    frame.columns = pd.Index([name, "b"], dtype=object, tupleize_cols=False)
+    with pytest.raises(HarmonicError, match="its name is a .*, a text or an int is expected. Rename"):
+        infer_schema(frame)
 
 
 def test_a_declared_bound_that_a_row_breaks_is_refused() -> None:

@@ -54,6 +54,15 @@ def test_nineteen_digits_stay_exact() -> None:
     assert integer_text("1234567890123456789") == "1234567890123456789"
 
 
+@pytest.mark.parametrize(
+    "text", [" 9007199254740993", "9007199254740993 ", "9007199254740993.0", "9007199254740993."]
+)
+def test_a_blank_or_zeros_behind_the_point_take_no_digit(text: str) -> None:
+    assert integer_text(text) == "9007199254740993"
+    assert integer_text(f"-{text.strip()}") == "-9007199254740993"
+    assert integer_text("-0.0") == "0" and integer_text("0.50") == "0.5"
+
+
 @pytest.mark.parametrize("value", ["abc", "12,5", "", "1 2", "0x1f", "١٢", float("inf"), float("nan"), [1]])
 def test_what_is_no_number_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,24 @@ def test_a_class_may_be_missing() -> None:
 def test_shares_that_leave_nothing_to_train_on_are_refused(test: float, val: float) -> None:
     with pytest.raises(HarmonicError, match="leave no training row"):
         _split(_table(50), test=test, val=val)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": -1}, "seed=-1, a whole number from 0 on is expected"),
+        ({"seed": None}, "seed=None, a whole number from 0 on is expected"),
+        ({"seed": 1.5}, "seed=1.5, a whole number from 0 on is expected"),
+        ({"test": float("nan")}, "test=nan, a share of the rows from 0 to below 1 is expected"),
+        ({"test": None}, "test=None, a share of the rows from 0 to below 1 is expected"),
+        ({"test": "0.2"}, "test='0.2', a share of the rows from 0 to below 1 is expected"),
+        ({"test": float("inf")}, "leave no training row"),
+    ],
+)
+def test_what_is_no_seed_or_share_is_refused(settings: dict[str, Any], message: str) -> None:
+    frame = _table(50)
+    with pytest.raises(HarmonicError, match=message):
+        split_table(frame, infer_schema(frame, target="y"), **settings)
 
 
 def test_what_is_written_of_a_split_holds_no_rows() -> None:
