@@ -19,6 +19,7 @@ python scripts/benchmark.py selection --seeds 1           what the discriminator
 python scripts/benchmark.py inside --seeds 5              attacks on the model itself, DLT, and LLE of its rows
 python scripts/benchmark.py neighbors                     50,000 x 20: time, memory, brute force
 python scripts/benchmark.py evaluation                    seconds of a report, by suite and table size
+python scripts/benchmark.py intervals --seeds 400         how often the two-sample test's interval holds its mean
 Real tables are looked for in HARMONIC_DATA.
 """
 
@@ -52,6 +53,7 @@ MEASUREMENTS = (
     "rivals",
     "ceilings",
     "evaluation",
+    "intervals",
 )
 
 

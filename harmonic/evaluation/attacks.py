@@ -39,6 +39,7 @@ from harmonic.evaluation.figures import (
     undefined,
 )
 from harmonic.evaluation.rowtexts import nearest_texts, row_texts
+from harmonic.evaluation.twosample import tree_features
 
 STREAM_ATTACK, STREAM_TREES, STREAM_BLUR = 541, 545, 548
 MIN_ATTACK_ROWS = 10
@@ -287,8 +288,9 @@ def _classified(records: Records, features: Floats, seed: int) -> Floats:
             early_stopping=False,
             random_state=int(np.random.default_rng([seed, STREAM_TREES]).integers(2**31)),
         )
-        trees.fit(features[taught], records.is_member[taught])
-        scores[asked] = trees.decision_function(features[asked])
+        seen, questions = tree_features(features[taught], features[asked])
+        trees.fit(seen, records.is_member[taught])
+        scores[asked] = trees.decision_function(questions)
     return scores
 
 

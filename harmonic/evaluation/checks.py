@@ -14,6 +14,7 @@ from typing import Literal
 from harmonic.evaluation.echoes import Echo
 from harmonic.evaluation.figures import Figure, undefined
 from harmonic.evaluation.privacy import Privacy
+from harmonic.evaluation.verdict import NO_ECHO, NO_PAIR
 
 Kind = Literal["percent", "number", "count"]
 
@@ -49,8 +50,9 @@ def checks(privacy: Privacy) -> list[Check]:
             "percent",
             p("near copies"),
         ),
-        _echo_check("values", privacy.echoes, p("column echo")),
-        _echo_check("pairs of values", privacy.pair_echoes, p("pair echo")),
+        _echo_check("values", privacy.echoes, NO_ECHO, p("column echo")),
+        _echo_check("pairs of values", privacy.pair_echoes, NO_PAIR, p("pair echo")),
+        *_identifier_checks(privacy),
         *_headline_checks(privacy),
         Check(
             "nearer to training rows than held-out rows are (DCR), 0.5 is best",
@@ -74,15 +76,27 @@ def worst_echo(echoes: Sequence[Echo]) -> Echo | None:
     return min(echoes, key=lambda echo: echo.p_value, default=None)
 
 
-def _echo_check(what: str, echoes: Sequence[Echo], p_value: float | None) -> Check:
-    """Distinct values that only training rows have and synthetic rows repeat, in the worst column."""
+def _echo_check(what: str, echoes: Sequence[Echo], unasked: str, p_value: float | None) -> Check:
+    """Distinct values that only training rows have and synthetic rows repeat, in the worst column; `unasked` says why
+    there is none."""
     worst = worst_echo(echoes)
     name = f"{what} that only training rows have, repeated"
     if worst is None:
-        figure = undefined("no column holds amounts or texts")
-        return Check(name, f"{what} repeated", figure, "count", p_value)
+        return Check(name, f"{what} repeated", undefined(unasked), "count", p_value)
     figure = Figure(float(worst.n_train_only), noise_floor=float(worst.n_holdout_only))
     return Check(f"{name} (most: {worst.label})", f"{what} repeated", figure, "count", p_value)
+
+
+def _identifier_checks(privacy: Privacy) -> list[Check]:
+    """Identifiers that only training rows have, in the worst column; row numbers say nothing."""
+    telling = [ids for ids in privacy.identifiers if not ids.is_numbering]
+    if not telling:
+        return []
+    worst = min(telling, key=lambda ids: ids.p_value)
+    name = f"identifiers that only training rows have, repeated (most: {worst.label})"
+    return [
+        Check(name, "identifiers repeated", worst.repeated, "percent", privacy.p_values.get("identifiers"))
+    ]
 
 
 def _headline_checks(privacy: Privacy) -> list[Check]:

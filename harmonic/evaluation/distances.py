@@ -23,6 +23,8 @@ Hashes = NDArray[np.uint64]
 CHUNK_CELLS = 2**19
 """Query rows x base rows handled at once: the buffers stay in the processor's cache."""
 BANDWIDTH_ROWS = 500
+LARGEST, FARTHEST = float(np.finfo(float).max), float(np.finfo(np.float32).max)
+"""Of an amount over its range, and of a distance: `search` also takes distances in four bytes."""
 STREAM_HASH = 531
 
 
@@ -73,7 +75,8 @@ def search(queries: Codes, base: Codes, widths: Floats, *, k: int, bandwidth: fl
         near = np.sort(np.partition(rough, n_kept - 1, axis=1)[:, :n_kept], axis=1).astype(float)
         near[:, 0] = least
         found.distances[chunk, :n_kept] = np.maximum.accumulate(near, axis=1)
-        kernels = np.exp((least[:, None].astype(np.float32) - rough) / np.float32(bandwidth))
+        with np.errstate(over="ignore"):  # to the exponential it is the same
+            kernels = np.exp((least[:, None].astype(np.float32) - rough) / np.float32(bandwidth))
         found.log_density[chunk] = np.log(kernels.mean(axis=1, dtype=float)) - least / bandwidth
     found.distances[:, n_kept:] = found.distances[:, n_kept - 1 : n_kept]
     return found
@@ -95,7 +98,8 @@ def _chunks(queries: Codes, base: Codes, widths: Floats) -> Iterator[tuple[slice
     """Slices of the queries with their distances to all base rows: memory stays within `CHUNK_CELLS` numbers."""
     gaps = np.isnan(queries.cells).any(axis=0) | np.isnan(base.cells).any(axis=0)
     whole, holed, levels = base.is_ordered & ~gaps, np.flatnonzero(base.is_ordered & gaps), ~base.is_ordered
-    asked, among = queries.cells / widths, base.cells / widths
+    with np.errstate(over="ignore"):  # beyond the range of a float all are equally far
+        asked, among = (np.clip(table.cells / widths, -LARGEST, LARGEST) for table in (queries, base))
     codes, known = (np.nan_to_num(cells[:, levels], nan=-1.0) for cells in (queries.cells, base.cells))
     step = max(1, CHUNK_CELLS // max(1, len(base)))
     for start in range(0, len(queries), step):
@@ -107,7 +111,7 @@ def _chunks(queries: Codes, base: Codes, widths: Floats) -> Iterator[tuple[slice
             total += cdist(codes[chunk], known, "hamming") * levels.sum()
         for i in holed:
             total += _holed_gaps(asked[chunk, i], among[:, i])
-        yield chunk, total / max(1, len(levels))
+        yield chunk, np.minimum(total / max(1, len(levels)), FARTHEST)
 
 
 def _holed_gaps(a: Floats, b: Floats) -> Floats:

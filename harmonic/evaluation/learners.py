@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
-from harmonic.evaluation.scores import Weights, classification_scores, regression_scores
+from harmonic.evaluation.scores import Weights, classification_scores, regression_scores, unit_of
 from harmonic.evaluation.twosample import linear_features, tree_features
 from harmonic.table.schema import Column, Schema, Task
 
@@ -37,6 +37,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("r2", "mae"),
 }
 SINGLE_VALUE = "the holdout rows hold a single value of the target"
+TOO_LARGE = "a number is so large that errors, or their squares, are beyond what a float can hold"
 
 Floats = NDArray[np.float64]
 Draws = dict[str, dict[str, Floats]]
@@ -64,6 +65,9 @@ def score_models(
     others = np.arange(len(train.columns)) != position
     train_x, test_x = without(train, others), without(test, others)
     train_y, test_y = train.measures[:, position], test.measures[:, position]
+    # boosted trees keep gradients in four bytes, where a huge target is infinite
+    unit = unit_of(train_y) if task == "regression" else 1.0
+    train_y = train_y / unit
     state = int(np.random.default_rng([seed, STREAM_MODELS]).integers(2**31))
     scores: Draws = {}
     models = _models(task, train_y, train_x.is_level, state, n_jobs, n_rounds or N_ROUNDS)
@@ -74,7 +78,7 @@ def score_models(
         if name == "forest" and n_jobs > 1:
             model.n_jobs = 1  # threads that predict add up in the order in which they end
         if task == "regression":
-            scores[name] = regression_scores(test_y, model.predict(asked), weights)
+            scores[name] = regression_scores(test_y, _enlarged(model.predict(asked), unit), weights)
         else:
             n_classes = max(2, int(max(train_y.max(), test_y.max())) + 1)
             probabilities = np.zeros((len(test), n_classes))
@@ -89,16 +93,31 @@ def mean_over_models(scores: Draws) -> dict[str, Floats]:
     return {metric: np.mean([values[metric] for values in scores.values()], axis=0) for metric in metrics}
 
 
+def _enlarged(predicted: Floats, unit: float) -> Floats:
+    """Predictions in the target's own unit; infinite where a float cannot hold them."""
+    with np.errstate(over="ignore"):
+        return predicted * unit
+
+
 def draws_figure(draws: Floats, reason: str) -> Figure:
-    """The plain score with the interval of its bootstrap draws; `reason` says why where it is not finite."""
+    """The plain score with the interval of its bootstrap draws; `reason` says why where it is NaN."""
     if not np.isfinite(draws[0]):
-        return undefined(reason)
+        return undefined(reason if np.isnan(draws[0]) else TOO_LARGE)
     low, high = percentile_interval(draws[1:])
     return Figure(float(draws[0]), low=low, high=high)
 
 
+def difference_figure(first: Floats, second: Floats, reason: str) -> Figure:
+    """The first score minus the second, their bootstrap draws paired; undefined for the reason of either."""
+    for draws in (first, second):
+        if not np.isfinite(draws[0]):
+            return draws_figure(draws, reason)
+    with np.errstate(invalid="ignore"):
+        return draws_figure(first - second, reason)
+
+
 def finite(value: float) -> float | None:
-    """The number, or None for NaN."""
+    """The number, or None for NaN and for what is infinite."""
     return float(value) if np.isfinite(value) else None
 
 

@@ -17,6 +17,8 @@ from harmonic.evaluation.codes import Codes
 Floats = NDArray[np.float64]
 N_BARS = 12
 """Levels shown one by one, and half the bins of an amount."""
+WIDEST = 1e300
+"""No axis reaches beyond: with margins it would overflow."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def _level_overlay(real: Floats, synthetic: Floats, levels: tuple[str, ...]) -> 
 
 def _edges(seen: Floats) -> Floats:
     """A bin a value for few whole numbers, else equal bins over the central 99 %."""
-    low, high = np.quantile(seen, [0.005, 0.995])
+    low, high = np.quantile(np.clip(seen, -WIDEST, WIDEST), [0.005, 0.995])
     if np.all(seen == np.round(seen)) and high - low < 2 * N_BARS:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     return np.linspace(low, high, 2 * N_BARS + 1) if high > low else np.array([low - 0.5, low + 0.5])

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harmonic.evaluation import graphs, pictures, words
 from harmonic.evaluation.checks import checks
 from harmonic.evaluation.figures import Figure, percent, undefined
+from harmonic.evaluation.privacy import Privacy
 from harmonic.evaluation.report import Report
 from harmonic.evaluation.resplits import NAMES, Resplits
 from harmonic.evaluation.rivals import Rival
@@ -64,6 +65,7 @@ def render(report: Report) -> str:
             drawn=[(column, Markup(pictures.column_picture(column))) for column in ranked[:MAX_PICTURES]],
             trends=_trends(report),
             utility=_utility(report),
+            score_reasons=words.score_reasons(report.utility),
             rivals=_rivals(report),
             curve=_curve(report),
             checks=checks(report.privacy),
@@ -124,7 +126,7 @@ def _sentences(report: Report) -> dict[str, str]:
 
 def _gauges(report: Report) -> dict[str, Gauge | None]:
     """A scale for each part's headline; none where it is not defined."""
-    valid, c2st, membership = report.validity.valid, report.fidelity.c2st, report.privacy.membership
+    valid, c2st = report.validity.valid, report.fidelity.c2st
     return {
         "validity": _gauge(valid, 0.0, 1.0, ("0 %", "100 %"), {"valid rows": valid.value}, as_percent=True),
         "fidelity": _gauge(
@@ -135,18 +137,27 @@ def _gauges(report: Report) -> dict[str, Gauge | None]:
             {"synthetic": c2st.value, "real": c2st.noise_floor, "independent": c2st.worst_case},
         ),
         "utility": _utility_gauge(report),
-        "privacy": _gauge(
-            membership,
-            0.5,
-            1.0,
-            ("0.5 guessing", "1 all found"),
-            {
-                "synthetic": membership.value,
-                "independent": membership.noise_floor,
-                "copied": membership.worst_case,
-            },
-        ),
+        "privacy": _privacy_gauge(report.privacy),
     }
+
+
+def _privacy_gauge(privacy: Privacy) -> Gauge | None:
+    """The membership attack that the verdict names."""
+    attack, figure = _named_attack(privacy)
+    marks = {
+        f"{attack} attack": figure.value,
+        "independent": figure.noise_floor,
+        "copied": figure.worst_case,
+    }
+    return _gauge(figure, 0.5, 1.0, ("0.5 guessing", "1 all found"), marks)
+
+
+def _named_attack(privacy: Privacy) -> tuple[str, Figure]:
+    """Name and AUC: where training rows were found, of the attack that chance explains least, else of the headline."""
+    if privacy.p_values["membership"] < ALARM:
+        worst = min(privacy.attacks, key=lambda attack: attack.p_value)
+        return worst.name, worst.auc
+    return privacy.headline.attack, privacy.headline.auc
 
 
 def _utility_gauge(report: Report) -> Gauge | None:

@@ -26,6 +26,7 @@ from harmonic.evaluation.codes import Codebook, Codes
 from harmonic.evaluation.echoes import PromptEcho
 from harmonic.evaluation.fidelity import Fidelity, measure_fidelity
 from harmonic.evaluation.figures import Progress
+from harmonic.evaluation.idcopies import count_id_copies
 from harmonic.evaluation.privacy import Privacy, measure_privacy
 from harmonic.evaluation.rivals import Rival, measure_rivals
 from harmonic.evaluation.utility import Extent, Utility, measure_utility
@@ -151,7 +152,13 @@ class Bench:
             extent=self.suite.extent,
         )
 
-    def privacy(self, rejects: Mapping[str, int], prompts: PromptEcho, white_box: WhiteBox) -> Privacy:
+    def privacy(
+        self,
+        rejects: Mapping[str, int],
+        prompts: PromptEcho,
+        white_box: WhiteBox,
+        caveats: tuple[str, ...] = (),
+    ) -> Privacy:
         """Attacks see what was published whole; reasons of `rejects` that begin with "copy" count as copies."""
         drawn = self.codebook.encode(self.drawn)
         tables = Tables(
@@ -172,4 +179,6 @@ class Bench:
             progress=self.say,
             prompts=prompts,
             white_box=white_box,
+            identifiers=count_id_copies({**self.frames, "holdout": self.drawn}, self.schema),
+            caveats=caveats,
         )

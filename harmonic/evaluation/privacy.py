@@ -3,10 +3,11 @@
 What enters is the coded tables (real = the training rows, holdout = rows of the same law that were not
 trained on) and the rows a sampler refused as copies; what leaves is, for every attack, what it finds beside
 what it finds on rows that cannot leak. Copies are counted before any filter: a filter that hides copies
-tells who is a member. Seven checks decide the verdict (`CHECKS`), their p-values corrected together (Holm);
-a check of several tests (columns, pairs, attacks) is corrected within itself first. The distance to the
-closest record stands beside them but decides nothing: with 5 % of the rows copied it hardly moves. Copies and
-echoes are counted on all rows; members and controls of the attacks stand once in train and holdout together (`_alone`).
+tells who is a member. Seven checks decide the verdict (`CHECKS`), and up to three that not every table has, their
+p-values corrected together (Holm); a check of several tests (columns, pairs, attacks) is corrected within itself
+first. The distance to the closest record stands beside them but decides nothing: with 5 % of the rows copied it hardly
+moves. Copies and echoes are counted on all rows; members and controls of the attacks stand once in train and holdout
+together (`_alone`). Where these are not of one law, the verdict says so (`onelaw`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from harmonic.evaluation.figures import (
     mean_figure,
     undefined,
 )
+from harmonic.evaluation.idcopies import IdCopies
 from harmonic.evaluation.inference import MAX_ASKED, Inference, SinglingOut, infer_attributes, single_out
+from harmonic.evaluation.onelaw import OneLaw, compare_laws
 from harmonic.evaluation.rowtexts import n_compared
 from harmonic.evaluation.verdict import ALARM, leaks_of, verdict_of
 from harmonic.evaluation.whitebox import WhiteBox, unmeasured
@@ -46,7 +49,7 @@ CHECKS = (
     "singling out",
 )
 """Keys of `Privacy.p_values`; "prompt echo" joins them where it is known what prompts showed, "white box" where the
-model itself could be asked."""
+model itself could be asked, "identifiers" where there are some that do not only number rows."""
 NO_SHOWN = undefined("it is not known what the prompts showed")
 NO_PROMPTS = PromptEcho(NO_SHOWN, NO_SHOWN, NO_SHOWN, (), (), (), 0, 1.0)
 NO_MODEL = unmeasured("there is a table alone, and no model that could be asked")
@@ -81,6 +84,10 @@ class Privacy:
     prompt_echo: PromptEcho
     white_box: WhiteBox
     """What somebody finds who holds the model itself."""
+    identifiers: tuple[IdCopies, ...]
+    """Identifiers of training rows in the synthetic table, one column each."""
+    one_law: OneLaw
+    """Whether members and controls are rows of one law, as every control asks for."""
     nearest: tuple[NearRow, ...]
     n_members: int
     """Training rows that were attacked."""
@@ -88,6 +95,8 @@ class Privacy:
     """Holdout rows that were attacked."""
     p_values: dict[str, float]
     """Holm-corrected, by check."""
+    caveats: tuple[str, ...]
+    """Sentences of the caller's that the verdict must be read with."""
     leaks: tuple[str, ...]
     """A sentence for every check that found something."""
     verdict: str
@@ -105,18 +114,23 @@ def measure_privacy(
     progress: Progress,
     prompts: PromptEcho = NO_PROMPTS,
     white_box: WhiteBox = NO_MODEL,
+    identifiers: tuple[IdCopies, ...] = (),
+    caveats: tuple[str, ...] = (),
 ) -> Privacy:
     """All attacks. At most `max_rows` members, controls and synthetic rows ask for their nearest neighbour
     among at most `max_base`.
 
     prompts: what `echoes.prompt_echo` measured, where the caller knows what was shown. white_box: what
-    `llm.attack_model` found, where the caller holds the model.
+    `llm.attack_model` found, where the caller holds the model. identifiers: what
+    `idcopies.count_id_copies` counted. caveats: what the verdict must be read with (`Roles.caveats`).
     """
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     progress("privacy: counting copies and echoes")
     hashes = RowHashes({"real": real, "synthetic": synthetic, "holdout": holdout})
-    copies = count_copies(hashes, n_rejected_copies, ALARM / len(CHECKS))
-    near = count_near_copies(hashes, n_rejected_copies, len(real.columns), ALARM / len(CHECKS))
+    further = _further_checks(prompts, white_box, identifiers)
+    level = ALARM / (len(CHECKS) + len(further))
+    copies = count_copies(hashes, n_rejected_copies, level)
+    near = count_near_copies(hashes, n_rejected_copies, len(real.columns), level)
     echoes = column_echoes(real, synthetic, holdout, seed), pair_echoes(real, synthetic, holdout, seed)
     generator = np.random.default_rng([seed, STREAM_SUBSAMPLE])
     alone = _alone(tables)
@@ -130,7 +144,7 @@ def measure_privacy(
     dcr, share, closest = _closest_records(
         tables, attacked, hashes.copies("synthetic", "real"), asked, generator, max_rows
     )
-    p_values = _p_values(copies, near, echoes, found, inferences, singled, prompts, white_box)
+    p_values = _p_values(copies, near, echoes, found, inferences, singled, further)
     privacy = Privacy(
         copies=copies,
         near_copies=near,
@@ -145,10 +159,13 @@ def measure_privacy(
         singling_out=singled,
         prompt_echo=prompts,
         white_box=white_box,
+        identifiers=identifiers,
+        one_law=compare_laws(alone.real, alone.holdout, seed),
         nearest=closest,
         n_members=len(attacked.real),
         n_controls=len(attacked.holdout),
         p_values=p_values,
+        caveats=caveats,
         leaks=(),
         verdict="",
         notes=(*_notes(tables, alone, attacked), *white_box.notes),
@@ -202,8 +219,7 @@ def _p_values(
     found: Membership,
     inferences: Iterable[Inference],
     singled: Iterable[SinglingOut],
-    prompts: PromptEcho,
-    white_box: WhiteBox,
+    further: dict[str, float],
 ) -> dict[str, float]:
     """Every check's p, corrected within the check and then over the checks."""
     tests: tuple[Iterable[Copies | Echo | Attack | Inference | SinglingOut], ...] = (
@@ -215,11 +231,22 @@ def _p_values(
         singled,
     )
     checks = {name: _least(test.p_value for test in group) for name, group in zip(CHECKS, tests, strict=True)}
+    return holm({**checks, **further})
+
+
+def _further_checks(
+    prompts: PromptEcho, white_box: WhiteBox, identifiers: Iterable[IdCopies]
+) -> dict[str, float]:
+    """The p of checks that not every table has, each corrected within itself."""
+    checks = {}
     if prompts.n_rows:
         checks["prompt echo"] = prompts.p_value
     if white_box.is_measured:
         checks["white box"] = white_box.p_value
-    return holm(checks)
+    telling = [found.p_value for found in identifiers if not found.is_numbering]
+    if telling:
+        checks["identifiers"] = _least(telling)
+    return checks
 
 
 def _least(p_values: Iterable[float]) -> float:

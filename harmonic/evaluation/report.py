@@ -26,7 +26,7 @@ from harmonic.files import write_json, write_text
 if TYPE_CHECKING:
     from harmonic.evaluation.lle import Lle
 
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Files that were passed in each other's place are refused or warned of, for every
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ import pandas as pd
 
 from harmonic.errors import HarmonicError
 from harmonic.evaluation.figures import p_more
+from harmonic.evaluation.levels import Unseen, find_unseen
 from harmonic.table.columns import encode_values
 from harmonic.table.dtypes import family
 from harmonic.table.kinds import nearest
@@ -62,6 +63,8 @@ class Roles:
     """Sentences about tables that may be in each other's place, and about rows left out."""
     notes: tuple[str, ...]
     """Sentences about columns and levels that differ."""
+    caveats: tuple[str, ...] = ()
+    """Sentences that the verdict must be read with."""
 
     def role(self, name: str) -> Role:
         """The role of that name. Raises KeyError."""
@@ -82,11 +85,16 @@ def assign_roles(
     """
     for role, frame in frames.items():
         check_columns(frame, schema, role)
+    if twins is not None:
+        check_frame(twins, "twins")
     rows, notes = {}, _extra_columns(frames, schema)
     for role, frame in frames.items():
         rows[role], said = _canonical_rows(frame, schema, role)
         notes += said
-    warnings = _in_wrong_place(rows)
+    unseen = [found for role in frames if role != "real" for found in _unseen_levels(frames, schema, role)]
+    notes += [found.note for found in unseen if not found.is_coded]
+    coded = [found for found in unseen if found.is_coded]
+    warnings = [found.warning for found in coded] + _in_wrong_place(rows)
     kept, n_shared, is_natural = {}, 0, False
     for role in [name for name in ("holdout", "reference") if name in frames]:
         places, n_twins = _fresh(rows[role], rows["real"], role, warnings)
@@ -104,11 +112,22 @@ def assign_roles(
     tables = tuple(
         Role(name, len(frame), len(measured[name]), digest_rows(rows[name])) for name, frame in frames.items()
     )
-    return measured, Roles(tables, n_shared, is_natural, tuple(warnings), tuple(notes))
+    caveats = tuple(found.caveat for found in coded)
+    return measured, Roles(tables, n_shared, is_natural, tuple(warnings), tuple(notes), caveats)
+
+
+def check_frame(frame: object, role: str) -> None:
+    """Raises HarmonicError for anything but a DataFrame."""
+    if not isinstance(frame, pd.DataFrame):
+        raise HarmonicError(
+            f"Table {role!r}: a {type(frame).__name__} was given, a pandas DataFrame is expected with the columns of "
+            "the real one. Make it one, or read files with read_inputs."
+        )
 
 
 def check_columns(frame: pd.DataFrame, schema: Schema, role: str) -> None:
-    """Raises HarmonicError where the `role` table is empty, or a column of the schema does not stand in it once."""
+    """Raises HarmonicError where the `role` table is no DataFrame, is empty, or has not each column once."""
+    check_frame(frame, role)
     if not len(frame):
         raise HarmonicError(f"Table {role!r}: 0 rows, expected at least 1. Pass the rows to evaluate.")
     names: list[Hashable] = list(frame.columns)
@@ -138,16 +157,15 @@ def _extra_columns(frames: Frames, schema: Schema) -> list[str]:
 def _canonical_rows(frame: pd.DataFrame, schema: Schema, role: str) -> tuple[list[Row], list[str]]:
     """The rows as canonical texts, cells that cannot be read as they stand; and what is odd about them."""
     columns, notes = [], []
+    is_as_written = _is_as_written(frame)
     for column in schema.modelled:
         series = frame[column.name]
         codes, texts, errors = encode_values(series, column)
         if errors:
             count = int(np.isin(codes, list(errors)).sum())
             notes.append(_unreadable(series, column, role, count, next(iter(errors.values()))))
-        elif _is_text_for_numbers(series, column):
+        elif not is_as_written and _is_text_for_numbers(series, column):
             notes.append(f"Column {column.label}: texts in the {role} table, read as {column.kind}.")
-        if column.kind == "categorical" and role != "real":
-            notes += _unseen(codes, texts, column, role)
         shown = [str(errors[code][0]) if code in errors else text for code, text in enumerate(texts)]
         columns.append(np.array([*shown, None], dtype=object)[codes].tolist())
     rows: list[Row] = list(zip(*columns, strict=True)) if columns else [()] * len(frame)
@@ -171,21 +189,34 @@ def _unreadable(series: pd.Series, column: Column, role: str, count: int, first:
 
 def _is_text_for_numbers(series: pd.Series, column: Column) -> bool:
     """Whether numbers of the real table arrive as texts, all of which can be read."""
-    is_text = series.dtype == object or isinstance(series.dtype, pd.StringDtype)
-    return is_text and family(column) in ("int", "float") and column.dtype not in ("object", "category")
+    if family(column) not in ("int", "float") or column.dtype in ("object", "category"):
+        return False
+    if series.dtype == object:  # numbers beside missing cells are objects, too
+        return _holds(str, series, any)
+    return isinstance(series.dtype, pd.StringDtype)
 
 
-def _unseen(codes: np.ndarray, texts: Sequence[str | None], column: Column, role: str) -> list[str]:
-    """A note on levels that the training rows do not have: counts, for a rare level can name a person."""
-    known = {None, column.other, *column.levels}
-    new = [code for code, text in enumerate(texts) if text not in known]
-    if not new:
-        return []
-    levels = "1 level" if len(new) == 1 else f"{len(new):,} levels"
-    count = int(np.isin(codes, new).sum())
-    return [
-        f"Column {column.label}: {count:,} cells of the {role} table hold {levels} that the training rows do not have."
-    ]
+def _is_as_written(frame: pd.DataFrame) -> bool:
+    """Whether every cell is a text, as in a frame read from a CSV: then no column stands out."""
+    columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
+    return all(isinstance(cells.dtype, pd.StringDtype) or _holds(str, cells, all) for cells in columns)
+
+
+def _holds(kind: type, cells: pd.Series, which: Callable[[Iterable[bool]], bool]) -> bool:
+    """Whether all (or any) cells that are not missing are of that type."""
+    return which(isinstance(value, kind) for value in cells.dropna())
+
+
+def _unseen_levels(frames: Frames, schema: Schema, role: str) -> list[Unseen]:
+    """Columns of a table with levels that the training rows do not have; few of them are nothing where rare levels were
+    grouped, for the group may hold them."""
+    unseen = []
+    for column in schema.modelled:
+        if column.kind == "categorical":
+            found = find_unseen(frames[role][column.name], frames["real"][column.name], column, role)
+            if found.is_coded or (found.n_cells and not column.other):
+                unseen.append(found)
+    return unseen
 
 
 def _in_wrong_place(rows: Mapping[str, Sequence[Row]]) -> list[str]:

@@ -19,6 +19,8 @@ Ints = NDArray[np.intp]
 Weights = NDArray[np.float64] | NDArray[np.uint16]
 CHUNK_CELLS = 2**19
 """Draws x rows handled at once."""
+SAFE_POWER = 100
+"""Numbers below 2^100 (1e30) have squares, and sums of these, that four bytes hold nearly and eight bytes easily."""
 
 
 def bootstrap_weights(n_rows: int, n_draws: int, generator: np.random.Generator) -> Weights:
@@ -67,19 +69,32 @@ def _class_scores(truth: Ints, probabilities: Floats, weights: Floats) -> dict[s
 
 
 def regression_scores(truth: Floats, predicted: Floats, weights: Weights) -> dict[str, Floats]:
-    """R2 and mean absolute error (in units of the target); [n_draws]."""
+    """R2 and mean absolute error (in units of the target); [n_draws]. R2 is NaN where the target has a single value,
+    and -inf where predictions are so far off that their squares overflow."""
     return _by_chunk(lambda chunk: _number_scores(truth, predicted, chunk), weights)
 
 
 def _number_scores(truth: Floats, predicted: Floats, weights: Floats) -> dict[str, Floats]:
     totals = weights.sum(axis=1)
+    unit = unit_of(truth)
+    truth, predicted = truth / unit, predicted / unit
     centred = truth - truth.mean()  # squares of large, close numbers would cancel
     means = weights @ centred / totals
     spread = weights @ centred**2 / totals - means**2
-    squared = weights @ (truth - predicted) ** 2 / totals
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        squared = weights @ (truth - predicted) ** 2 / totals
         r2 = np.where(spread > (1e-13 * np.abs(truth).max()) ** 2, 1 - squared / spread, np.nan)
-    return {"r2": r2, "mae": weights @ np.abs(truth - predicted) / totals}
+        mae = weights @ np.abs(truth - predicted) / totals * unit
+    return {"r2": r2, "mae": mae}
+
+
+def unit_of(target: Floats) -> float:
+    """A power of two: 1 where the squares of the numbers are far from overflow, else one that makes them so.
+
+    Dividing by it changes no digit, and multiplying gives the number back.
+    """
+    largest = int(np.frexp(np.abs(target).max())[1])
+    return float(np.ldexp(1.0, max(0, largest - SAFE_POWER)))
 
 
 def weighted_auc(is_member: Floats, scores: Floats, weights: Floats) -> Floats:

@@ -21,9 +21,10 @@ from threadpoolctl import threadpool_limits
 from harmonic.errors import HarmonicError
 from harmonic.evaluation.echoes import PromptEcho
 from harmonic.evaluation.figures import Figure, Progress
+from harmonic.evaluation.idcopies import id_notes, id_warnings
 from harmonic.evaluation.networks import Network
 from harmonic.evaluation.parts import Bench, Suite
-from harmonic.evaluation.privacy import NO_MODEL, NO_PROMPTS
+from harmonic.evaluation.privacy import NO_MODEL, NO_PROMPTS, Privacy
 from harmonic.evaluation.protocols import ProtocolScore, check_xgboost, harmonic_mle, mallm_gan_best_of_four
 from harmonic.evaluation.report import Report, Sizes
 from harmonic.evaluation.roles import assign_roles
@@ -119,7 +120,8 @@ def evaluate(
         validity = bench.validity(rejects)
         fidelity = replace(bench.fidelity(), network=law)
         rivals, utility = bench.rivals(), bench.utility()
-        privacy = bench.privacy(rejects, prompts or NO_PROMPTS, white_box or NO_MODEL)
+        privacy = bench.privacy(rejects, prompts or NO_PROMPTS, white_box or NO_MODEL, roles.caveats)
+        roles = replace(roles, warnings=(*roles.warnings, *_warnings(privacy)))
         protocols = _protocols(given, schema, seed, say) if sizes.protocols else ()
     return Report(
         title=schema.title,
@@ -140,6 +142,7 @@ def evaluate(
             *_column_notes(schema),
             *_size_notes(frames, sizes),
             *privacy.notes,
+            *id_notes(privacy.identifiers),
         ),
         decisions=schema.decisions,
         settings=dict(settings or {}),
@@ -210,13 +213,25 @@ def _rejects(draws: Mapping[str, Any] | None) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in rejects.items()}
 
 
+def _warnings(privacy: Privacy) -> list[str]:
+    """What the attacks found about the tables themselves: it stands above the verdict."""
+    signs = privacy.one_law.signs
+    split = [f"{sign[0].upper()}{sign[1:]}: draw the holdout at random." for sign in signs]
+    return split + id_warnings(privacy.identifiers)
+
+
 def _column_notes(schema: Schema) -> list[str]:
     """Columns that the report looks at with one eye, or not at all."""
     notes = []
-    filled = [column.label for column in schema.columns if not column.is_modelled]
-    if filled:
+    constants, identifiers = (
+        [column.label for column in schema.columns if column.kind == kind]
+        for kind in ("constant", "identifier")
+    )
+    if constants:
+        notes.append(f"Constants are not compared: {', '.join(constants)}.")
+    if identifiers:
         notes.append(
-            f"Constants and identifiers are filled in, not modelled, and not compared: {', '.join(filled)}."
+            f"Identifiers are compared by identity alone, where copies of them are counted: {', '.join(identifiers)}."
         )
     if any(column.kind == "text" for column in schema.modelled):
         notes.append("Texts are compared by length, and by identity where copies are counted.")

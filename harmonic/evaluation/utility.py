@@ -24,6 +24,7 @@ from harmonic.evaluation.learners import (
     SINGLE_VALUE,
     Draws,
     Floats,
+    difference_figure,
     draws_figure,
     finite,
     labelled,
@@ -226,4 +227,4 @@ def _difference(means: dict[str, dict[str, Floats]], first: str, second: str, me
     for name in (first, second):
         if name not in means:
             return undefined(f"no {name.replace('_', ' ')} row has a target")
-    return draws_figure(means[first][metric] - means[second][metric], SINGLE_VALUE)
+    return difference_figure(means[first][metric], means[second][metric], SINGLE_VALUE)

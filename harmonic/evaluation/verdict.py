@@ -38,6 +38,7 @@ def leaks_of(found: Privacy) -> Iterator[str]:
         "attribute inference": lambda: _inferred(found),
         "singling out": lambda: _singled_out(found),
         "prompt echo": lambda: _prompted(found),
+        "identifiers": lambda: _identified(found),
     }
     for name, p_value in found.p_values.items():
         if p_value < ALARM and name in sentences:
@@ -95,6 +96,15 @@ def _prompted(found: Privacy) -> str:
     )
 
 
+def _identified(found: Privacy) -> str:
+    worst = min(found.identifiers, key=lambda ids: ids.p_value)
+    return (
+        f"{worst.n_copied:,} of {worst.n_rows:,} synthetic rows hold an identifier of a training row in column "
+        f"{worst.label!r}: {percent(worst.repeated.value)} of the training rows' own ones stand there, and "
+        f"{percent(worst.repeated.noise_floor)} of the holdout rows' own."
+    )
+
+
 def _model(found: Privacy) -> str:
     """What the model itself gives away: a matter of its own, for rows can be shared and models kept."""
     white = found.white_box
@@ -119,9 +129,9 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     missing = untested(found)
     unrun = f" {_unrun(missing)}" if missing else ""
     if leaks:
-        return f"Leakage found. {' '.join(leaks)}{_model(found)}{unrun}"
+        return f"Leakage found. {' '.join(leaks)}{_qualified(found)}{_model(found)}{unrun}"
     if len(found.p_values) - len(missing) < FEWEST:
-        return f"Too few rows to say whether training rows leak.{_unflagged(found.copies)}{unrun}"
+        return f"Too few rows to say whether training rows leak.{_unflagged(found.copies)}{_qualified(found)}{unrun}"
     limits = [f"{percent(found.copies.synthetic.high)} copied rows"]
     headline = found.headline
     if headline.auc.is_defined:
@@ -129,8 +139,21 @@ def verdict_of(found: Privacy, leaks: tuple[str, ...]) -> str:
     if headline.tpr.is_defined:
         limits.append(f"{percent(headline.tpr.high)} of the training rows accused at 1 % false positives")
     said = f"No leakage found above {_listed(limits)} (95 % limits)."
-    said += _belonging(found) + _unseen(found) + _unflagged(found.copies) + _model(found)
+    said += _qualified(found) + _belonging(found) + _unseen(found) + _unflagged(found.copies)
+    said += _unflagged_ids(found) + _model(found)
     return f"{said}{unrun} Other attacks may find more."
+
+
+def _qualified(found: Privacy) -> str:
+    """What the verdict must be read with: rows of two laws, cells that are written otherwise."""
+    said, signs = "", found.one_law.signs
+    if signs:
+        told = f"{'; '.join(signs)}"
+        said = (
+            f" But {told}: they are no sample of one law, so what is found, or is not, may be of the split and not of "
+            "the generator. Draw the holdout at random."
+        )
+    return said + "".join(f" {caveat}" for caveat in found.caveats)
 
 
 def scope_of(found: Privacy) -> str:
@@ -172,8 +195,20 @@ def untested(found: Privacy) -> dict[str, str]:
         "membership": _why([attack.auc for attack in found.attacks]),
         "attribute inference": _why([inference.members for inference in found.inferences]),
         "singling out": _why([singled.members for singled in found.singling_out]),
+        "identifiers": _no_control(found),
     }
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _no_control(found: Privacy) -> str:
+    """Why no column of identifiers could be tested; "" where one was."""
+    telling = [ids for ids in found.identifiers if not ids.is_numbering]
+    if not all(ids.untested for ids in telling):
+        return ""
+    return "; ".join(
+        f"{ids.n_copied:,} of {ids.n_rows:,} in column {ids.label} stand in the training rows, but {ids.untested}"
+        for ids in telling
+    )
 
 
 def _why(figures: Sequence[Figure]) -> str:
@@ -200,6 +235,19 @@ def _unseen(found: Privacy) -> str:
     if reason and found.headline.auc.is_defined:
         said += f" Which share is accused at 1 % false positives is {reason}."
     return said
+
+
+def _unflagged_ids(found: Privacy) -> str:
+    """What to think of identifiers of training rows that are too few for an alarm; nothing where there are none."""
+    some = [
+        ids for ids in found.identifiers if ids.repeated.value and not ids.is_numbering and not ids.untested
+    ]
+    return "".join(
+        f" {ids.n_copied:,} of {ids.n_rows:,} synthetic identifiers in column {ids.label} stand in training rows "
+        f"({percent(ids.repeated.value)} of the training rows' own ones, {percent(ids.repeated.noise_floor)} of the "
+        "holdout rows'): look there, though so few may be chance."
+        for ids in some
+    )
 
 
 def _unflagged(copies: Copies) -> str:

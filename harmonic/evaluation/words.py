@@ -14,9 +14,12 @@ from harmonic.evaluation.figures import Figure, percent
 
 if TYPE_CHECKING:
     from harmonic.evaluation.report import Report
+    from harmonic.evaluation.utility import Utility
 
 WIDTH, HEIGHT = 98, 40
 """The console's one screen."""
+LONG = 1e9
+"""Numbers from here on are written as powers of ten: they would break every table."""
 CONSOLE_METRICS = {"auc", "f1_macro", "balanced_accuracy", "r2", "mae"}
 SOURCE_NAMES = {
     "synthetic": "synthetic",
@@ -40,14 +43,17 @@ METRIC_NAMES = {
 
 
 def number(value: float | None, places: int = 2) -> str:
-    """A number with so many decimals, five digits at most; a dash for none."""
+    """A number with so many decimals, none from 1000 on, and powers of ten from `LONG` on; a dash for none."""
     if value is None:
         return "–"
+    if abs(value) >= LONG:
+        return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{places}f}"
 
 
 def signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}"
+    """A difference with its sign; a dash for none."""
+    return "–" if value is None else f"{value:+.1e}" if abs(value) >= LONG else f"{value:+.2f}"
 
 
 def interval(figure: Figure, as_percent: bool = False) -> str:
@@ -100,6 +106,21 @@ def utility_sentence(report: Report) -> str:
         f"{number(real.scores[utility.headline].value)} (difference {signed(utility.gap.value)} "
         f"{interval(utility.gap)}). {_gain_sentence(utility.gain)}{_lle_sentence(report)}"
     )
+
+
+def score_reasons(utility: Utility) -> list[str]:
+    """Why scores in the table by source are a dash, a sentence each; sources are named where others have the score."""
+    missing: dict[tuple[str, str], list[str]] = {}
+    for trained in utility.sources:
+        for metric, figure in trained.scores.items():
+            if not figure.is_defined:
+                missing.setdefault((metric, figure.undefined), []).append(SOURCE_NAMES[trained.source])
+    return [
+        METRIC_NAMES[metric]
+        + (f" ({', '.join(names)})" if len(names) < len(utility.sources) else "")
+        + f" is {reason}."
+        for (metric, reason), names in missing.items()
+    ]
 
 
 def _lle_sentence(report: Report) -> str:
@@ -208,6 +229,8 @@ def _score_lines(report: Report) -> list[str]:
             shown = "".join(f"{value:>11}" for value in values[:-1])
             name = "mean abs. error" if metric == "mae" else METRIC_NAMES[metric]
             lines.append(f"  {name:<18}{shown}{values[-1]:>12}")
+    for reason in score_reasons(report.utility):
+        lines += textwrap.wrap(reason, WIDTH, initial_indent="  ", subsequent_indent="  ")
     return lines
 
 
@@ -236,7 +259,8 @@ def _line(name: str, value: str, span: str, floor: str, worst: str) -> str:
 
 def _figure_line(name: str, figure: Figure, *, as_percent: bool = False, places: int = 2) -> str:
     if not figure.is_defined:
-        return f"  {name:<24}  {figure.undefined}"[:WIDTH]
+        reason = textwrap.shorten(figure.undefined, WIDTH - 28, placeholder=" …")
+        return f"  {name:<24}  {reason}"
 
     def show(value: float | None) -> str:
         return "" if value is None else percent(value) if as_percent else number(value, places)

@@ -16,7 +16,7 @@ from scipy.optimize import isotonic_regression
 
 from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, percentile_interval, undefined
-from harmonic.evaluation.learners import SINGLE_VALUE, draws_figure, finite
+from harmonic.evaluation.learners import SINGLE_VALUE, TOO_LARGE, difference_figure, draws_figure, finite
 
 Floats = NDArray[np.float64]
 STREAM_SUBSETS = 525
@@ -80,7 +80,7 @@ def measure_augmentation(both: Codes, real: Floats, score: Scorer) -> Augmentati
     """Of real and synthetic rows stacked, against the draws of the real ones."""
     draws = score(both)
     alone = draws_figure(real, SINGLE_VALUE)
-    gain = draws_figure(draws - real, SINGLE_VALUE)
+    gain = difference_figure(draws, real, SINGLE_VALUE)
     return Augmentation(gain, draws_figure(draws, SINGLE_VALUE).beside(noise_floor=alone), len(both))
 
 
@@ -105,8 +105,9 @@ def measure_sample_size(
     sizes = curve_sizes(len(real), n_points)
     if len(sizes) < 2:
         return no_sample_size(f"{len(real)} real rows are too few to halve down to {MIN_SUBSET}")
-    if not np.isfinite(synthetic_draws[0] + real_draws[0]):
-        return no_sample_size(SINGLE_VALUE)
+    for draws in (synthetic_draws, real_draws):
+        if not np.isfinite(draws[0]):
+            return no_sample_size(SINGLE_VALUE if np.isnan(draws[0]) else TOO_LARGE)
     generator = np.random.default_rng([seed, STREAM_SUBSETS])
     scores = []
     for size in sizes[:-1]:

@@ -118,3 +118,11 @@ def test_a_search_in_a_large_table_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40e6  # the whole matrix would take 320 MB
+
+
+def test_amounts_beyond_the_range_of_a_float_are_far_and_their_densities_ordered() -> None:
+    base, asked = _coded([(0.0, "a", 0), (1.5, "b", 1)], [(0.5, "a", 1), (1e60, "a", 1), (1.7e308, "b", 1)])
+    found = search(asked, base, np.full(3, 0.1), k=2, bandwidth=0.1)
+    assert np.isfinite(found.distances).all() and np.isfinite(found.log_density).all()
+    assert found.log_density[0] > found.log_density[1] and found.distances[0, 0] < found.distances[1, 0]
+    assert nearest(asked, asked, np.full(3, 0.1))[0].tolist() == [0.0, 0.0, 0.0]

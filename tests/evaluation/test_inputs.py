@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
 from harmonic.evaluation.inputs import read_inputs
+from harmonic.table.schema import Schema
 
 People = Callable[[int, int], pd.DataFrame]
 Write = Callable[..., dict[str, Path]]
@@ -68,6 +70,11 @@ def test_a_tool_may_write_whole_numbers_with_a_point_and_further_columns(
     assert report.validity.n_valid == 60
     assert "The synthetic table has columns that the schema has not, left out: score." in report.notes
     assert report.title == "real"
+
+
+def test_files_of_texts_raise_no_note_about_texts(write: Write) -> None:
+    report = _report(write())
+    assert not any("texts in the" in note for note in report.notes)
 
 
 def test_cells_that_do_not_fit_are_counted_not_refused(write: Write, people: People) -> None:
@@ -168,3 +175,40 @@ def test_the_command_writes_page_and_data_and_one_screen(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 41 and max(len(line) for line in lines[:-1]) <= 100
     assert "utility: training on synthetic rows" in caplog.text
+
+
+@pytest.mark.parametrize("emptied", [["dose"], ["age", "dose"], ["age", "dose", "ward", "test", "outcome"]])
+def test_columns_that_synthetic_rows_leave_empty_are_reported_as_missing(
+    people: People, people_schema: Schema, emptied: list[str]
+) -> None:
+    """Enough rows for the attack that learns: its trees meet a column of gaps alone."""
+    synthetic = people(90, 1).assign(**dict.fromkeys(emptied, np.nan))
+    report = evaluate(real=people(90, 0), synthetic=synthetic, holdout=people(90, 2), schema=people_schema)
+    assert report.validity.missing_most.value == 1.0
+    assert report.privacy.attacks[-1].auc.is_defined
+    _is_sound(report)
+
+
+@pytest.mark.parametrize("target", ["outcome", "dose"])
+@pytest.mark.parametrize("number", [1e60, -1e300, np.finfo(float).max])
+@pytest.mark.parametrize("role", ["synthetic", "holdout"])
+def test_one_huge_number_is_survived(
+    people: People, people_schema: Schema, role: str, number: float, target: str
+) -> None:
+    frames = {"real": people(60, 0), "synthetic": people(60, 1), "holdout": people(60, 2)}
+    frames[role].loc[0, "dose"] = number
+    _is_sound(evaluate(**frames, schema=replace(people_schema, target=target)), draw=role == "holdout")
+
+
+def test_a_score_beyond_a_float_says_so_and_a_huge_error_is_short(
+    people: People, people_schema: Schema
+) -> None:
+    synthetic = people(60, 1)
+    synthetic.loc[0, "dose"] = 1e300
+    schema = replace(people_schema, target="dose")
+    report = evaluate(real=people(60, 0), synthetic=synthetic, holdout=people(60, 2), schema=schema)
+    assert "so large" in report.utility.gap.undefined
+    assert report.utility.source("synthetic").scores["mae"].value > 1e290
+    summary = report.summary()
+    assert "R² (synthetic) is not defined because a number is so large" in summary
+    assert max(map(len, summary.splitlines())) <= 100 and "e+29" in summary

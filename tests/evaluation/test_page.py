@@ -281,3 +281,29 @@ def test_what_rows_teach_a_language_model_stands_beside_real_rows(report: Report
     )
     assert "What the rows teach a language model" in shown.to_html()
     assert json.loads(json.dumps(shown.to_json()))["lle"]["scores"][1]["source"] == "real"
+
+
+def test_the_page_draws_the_attack_that_the_verdict_names(people: Callable[[int, int], pd.DataFrame]) -> None:
+    frames = [people(100, seed) for seed in range(3)]
+    schema = infer_schema(pd.concat(frames), target="outcome", title="patients")
+    report = evaluate(real=frames[0], synthetic=frames[1], holdout=frames[2], schema=schema)
+    headline = report.privacy.headline
+    assert f"one attack ({headline.attack})" in report.privacy.verdict
+    assert f"</i>{headline.attack} attack {headline.auc.value:.2f}" in report.to_html()
+    worst = replace(report.privacy.attacks[1], p_value=1e-9, auc=Figure(0.91, noise_floor=0.5))
+    found = replace(
+        report.privacy,
+        attacks=(*report.privacy.attacks[:1], worst, *report.privacy.attacks[2:]),
+        p_values=report.privacy.p_values | {"membership": 1e-6},
+    )
+    assert f"The {worst.name} attack" in " ".join(leaks_of(found))
+    assert f"</i>{worst.name} attack 0.91" in replace(report, privacy=found).to_html()
+
+
+def test_a_dash_among_the_scores_has_its_reason_on_the_page_and_on_the_console(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema
+) -> None:
+    holdout = people(60, 2).assign(outcome="ill")
+    report = evaluate(real=people(60, 0), synthetic=people(60, 1), holdout=holdout, schema=people_schema)
+    reason = "AUC is not defined because the holdout rows hold a single value of the target."
+    assert reason in report.to_html() and reason in report.summary()

@@ -14,6 +14,8 @@ import pytest
 from harmonic.baselines import ClassConditionalMarginals, IndependentMarginals
 from harmonic.errors import HarmonicError
 from harmonic.evaluation import Report, evaluate
+from harmonic.evaluation.checks import checks
+from harmonic.evaluation.verdict import NO_ECHO, NO_PAIR
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 
@@ -233,3 +235,17 @@ def test_an_unknown_suite_names_the_nearest(
             schema=people_schema,
             draws={"rejects": {"no end": "2"}},
         )
+
+
+def test_an_echo_that_was_not_asked_has_the_reason_of_the_verdict_and_no_word_is_cut(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema
+) -> None:
+    report = evaluate(real=people(60, 0), synthetic=people(60, 1), holdout=people(2, 2), schema=people_schema)
+    by_name = {check.short: check.figure.undefined for check in checks(report.privacy)}
+    assert by_name["values repeated"].endswith(NO_ECHO) and by_name["pairs of values repeated"].endswith(
+        NO_PAIR
+    )
+    assert NO_ECHO in report.privacy.verdict and NO_PAIR in report.privacy.verdict
+    line = next(line for line in report.summary().splitlines() if "members by distance" in line)
+    said = line.split("AUC")[1].strip()
+    assert said.endswith(" …") and set(said.split()[:-1]) <= set(by_name["members by distance, AUC"].split())

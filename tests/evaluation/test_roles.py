@@ -187,3 +187,29 @@ def test_levels_that_training_never_had_are_counted_and_never_named(
     assert roles.notes == (
         "Column ward: 3 cells of the holdout table hold 2 levels that the training rows do not have.",
     )
+
+
+def test_texts_among_other_cells_are_noted_and_files_and_objects_of_numbers_are_not(
+    frames: dict[str, pd.DataFrame], people_schema: Schema
+) -> None:
+    some = frames["synthetic"]
+    numbers = some.assign(age=some["age"].astype(object))
+    assert assign_roles({**frames, "synthetic": numbers}, people_schema)[1].notes == ()
+    mixed = numbers.assign(age=[str(numbers["age"][0]), *numbers["age"][1:]])
+    _, roles = assign_roles({**frames, "synthetic": mixed}, people_schema)
+    assert roles.notes == ("Column age: texts in the synthetic table, read as integer.",)
+    written = some.astype("str").where(some.notna(), None)
+    assert assign_roles({**frames, "synthetic": written}, people_schema)[1].notes == ()
+
+
+@pytest.mark.parametrize("role", ["real", "synthetic", "holdout", "twins"])
+def test_anything_but_a_frame_is_refused_by_name(
+    frames: dict[str, pd.DataFrame], people_schema: Schema, role: str
+) -> None:
+    rows = frames["synthetic"].to_numpy()
+    with pytest.raises(
+        HarmonicError, match=f"Table '{role}': a ndarray was given, a pandas DataFrame is expected"
+    ):
+        if role == "twins":
+            assign_roles(frames, people_schema, rows)  # type: ignore[arg-type]
+        assign_roles({**frames, role: rows}, people_schema)  # type: ignore[dict-item]

@@ -82,3 +82,16 @@ def test_one_class_or_a_constant_target_has_no_auc_and_no_r2() -> None:
     assert np.isnan(scores["auc"][0])
     assert np.isfinite(scores["f1_macro"][0])
     assert np.isnan(regression_scores(np.full(4, 0.1), np.arange(4.0), np.ones((1, 4)))["r2"][0])
+
+
+def test_scores_of_huge_targets_are_those_of_small_ones_and_overflow_is_no_missing_score() -> None:
+    generator = np.random.default_rng(0)
+    truth, predicted = generator.normal(size=(2, 30))
+    weights = bootstrap_weights(30, 5, generator)
+    small, huge = (
+        regression_scores(truth, predicted, weights),
+        regression_scores(np.ldexp(truth, 1000), np.ldexp(predicted, 1000), weights),
+    )
+    assert huge["r2"] == pytest.approx(small["r2"], rel=1e-12)
+    assert huge["mae"] == pytest.approx(np.ldexp(small["mae"], 1000), rel=1e-12)
+    assert regression_scores(truth, np.full(30, 1e200), weights)["r2"][0] == -np.inf

@@ -10,7 +10,7 @@ import pytest
 from harmonic.baselines import IndependentMarginals
 from harmonic.evaluation.codes import Codebook, Codes
 from harmonic.evaluation.figures import Figure
-from harmonic.evaluation.twosample import c2st, c2st_linear, linear_features
+from harmonic.evaluation.twosample import c2st, c2st_linear, folds_variance, linear_features
 from harmonic.table.infer import infer_schema
 from harmonic.table.schema import Schema
 
@@ -64,3 +64,36 @@ def test_linear_features_are_finite_and_alike_for_both_tables() -> None:
     assert linear_features(a, a).shape[1] == linear_features(b, a).shape[1]
     assert np.isfinite(linear_features(b, a)).all()
     assert np.isfinite(linear_features(a, b)).all()
+
+
+def test_linear_features_keep_the_order_of_amounts_that_overflow_and_leave_others_as_they_are() -> None:
+    frame = pd.DataFrame({"x": [1.25, None, 3.5, 9.25, 2.75]})
+    huge = pd.DataFrame({"x": [-1.5e308, 1e50, 1e60, 1e300, 1.5e308]})
+    book = Codebook(infer_schema(frame), [frame, huge])
+    a, b = book.encode(frame), book.encode(huge)
+    seen = frame["x"].dropna()
+    assert (linear_features(a, a)[[0, 2, 3, 4], 0] == ((seen - seen.mean()) / seen.std(ddof=0))).all()
+    for features in (linear_features(b, a), linear_features(b, b)):
+        assert np.isfinite(features.astype(np.float32)).all()
+        assert (np.diff(features[:, 0]) >= 0).all() and features[0, 0] < features[-1, 0]
+
+
+def test_the_variance_over_folds_is_that_of_a_linear_score_with_nothing_to_find() -> None:
+    """Folds of differences d_k, each scored by the others: A_i = sum over k of d_k d_i."""
+    parts = np.random.default_rng(0).normal(size=(200_000, 5))
+    folds = parts * (parts.sum(axis=1, keepdims=True) - parts)
+    assert folds_variance(folds.var(axis=0).mean(), 5) == pytest.approx(folds.mean(axis=1).var(), rel=0.03)
+
+
+@pytest.mark.slow
+def test_the_interval_holds_a_coin_toss_in_19_of_20_pairs_of_fresh_tables(
+    people: Callable[[int, int], pd.DataFrame], people_schema: Schema
+) -> None:
+    """Folds taken as independent: 85 of 100."""
+    n_held = 0
+    for seed in range(200):
+        frames = people(100, 2 * seed), people(100, 2 * seed + 1)
+        real, fresh = (Codebook(people_schema, frames).encode(frame) for frame in frames)
+        found = c2st_linear(real, fresh, seed=[0, seed], max_rows=100)
+        n_held += found.low <= 0.5 <= found.high
+    assert 183 <= n_held <= 198
