@@ -16,7 +16,7 @@ from harmonic.evaluation.codes import Codes
 from harmonic.evaluation.figures import Figure, percent
 from harmonic.evaluation.twosample import c2st
 
-STREAM_LAW = 548
+STREAM_LAW = 549
 MAX_ROWS = 2_000
 """Rows a side."""
 MARGINS = 1.5
