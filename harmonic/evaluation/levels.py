@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 from harmonic.errors import HarmonicError
 from harmonic.table.columns import encode_values
@@ -90,13 +90,14 @@ def _known(real: pd.Series, plain: Column, other: str) -> tuple[set[str], float]
     """The levels of the real column, and the chance that a fresh cell has none of them.
 
     That chance is the share of cells whose level stands once (Good 1953, after Turing), one cell added, and of those
-    that were grouped.
+    that were grouped: its upper limit (Clopper and Pearson 1934), for it is a guess from few rows itself.
     """
     codes, texts, _ = encode_values(real, plain)
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     grouped = sum(int(count) for text, count in zip(texts, counts, strict=True) if other and text == other)
-    new_share = (1 + int((counts == 1).sum()) + grouped) / (1 + int(counts.sum()))
-    return {text for text in (*texts, *plain.levels, other) if text}, min(1.0, new_share)
+    n_new, n_cells = 1 + int((counts == 1).sum()) + grouped, 1 + int(counts.sum())
+    new_share = float(beta.ppf(1 - CODED, n_new + 1, n_cells - n_new)) if n_new < n_cells else 1.0
+    return {text for text in (*texts, *plain.levels, other) if text}, new_share
 
 
 def _blanks(found: Unseen) -> str:

@@ -178,17 +178,23 @@ def _canonical(column: Column, declared: Mapping[str, Any]) -> Column:
         column = replace(column, levels=tuple(dict.fromkeys(levels)))
     for key in ("lower", "upper"):
         if key in declared and column.kind != "constant":
+            _check_order(key, declared, column)
             bound: Any = {key: _declared_text(key, declared[key], column)}
             column = replace(column, **bound)
     return column
 
 
-def _declared_text(key: str, value: Any, column: Column) -> str:
-    if key != "levels" and column.kind not in ("integer", "decimal", "datetime"):
+def _check_order(key: str, declared: Mapping[str, Any], column: Column) -> None:
+    """Raises HarmonicError for a bound of what has no order; numbers that are few enough for levels may have one."""
+    are_numbers = "kind" not in declared and dtypes.family(column) in ("bool", "int", "float")
+    if column.kind not in ("integer", "decimal", "datetime") and not are_numbers:
         raise HarmonicError(
-            f"Column {column.name!r}: {key} {value!r} was declared, but the column is {column.kind}. Declare its kind "
-            f"as integer, decimal or datetime, or leave {key} out."
+            f"Column {column.name!r}: {key} {declared[key]!r} was declared, but the column is {column.kind}. Declare "
+            f"its kind as integer, decimal or datetime, or leave {key} out."
         )
+
+
+def _declared_text(key: str, value: Any, column: Column) -> str:
     try:
         return columns.cell_text(value, column)
     except (ValueError, ArithmeticError) as error:

@@ -8,7 +8,7 @@ where they are known, in `kinds`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -84,11 +84,13 @@ def _is_label(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return not isinstance(value, str) and isinstance(value, Sequence | np.ndarray)
+    """Whether it holds values in an order of their own, as pandas' indexes and series do, and sets do not."""
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping | Set)
 
 
 def _is_markers(value: Any) -> bool:
-    return isinstance(value, str) or (_is_list(value) and all(isinstance(marker, str) for marker in value))
+    is_list = _is_list(value) and all(isinstance(marker, str) for marker in value)
+    return value is None or isinstance(value, str) or is_list
 
 
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {

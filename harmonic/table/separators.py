@@ -186,11 +186,23 @@ def parse(text: str, name: str, layout: Layout) -> list[list[str]]:
                     f"Pass the right `separator`{remedy} or mend the line."
                 )
     except csv.Error as error:
+        if (unpadded := _without_padding(text, layout.delimiter)) != text:
+            return parse(unpadded, name, layout)
         raise HarmonicError(
             f"File {name!r}: line {layout.n_skipped + reader.line_num}: {error}, in the row that begins on "
             f"line {first}. Close the quote that is open there (within a quoted cell, double it), or mend the line."
         ) from None
     return rows
+
+
+def _without_padding(text: str, delimiter: str) -> str:
+    """The text without blanks between a closing quote and the end of its cell."""
+    quoted = r'"[^"]*(?:""[^"]*)*"'
+    return re.sub(rf'({quoted})(?: +(?={re.escape(delimiter)}|[\r\n]|\Z))?|[^"]+', _unpadded, text)
+
+
+def _unpadded(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else found[1]
 
 
 def _is_blank(row: list[str], layout: Layout) -> bool:

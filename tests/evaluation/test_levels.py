@@ -83,3 +83,11 @@ def test_grouped_rare_levels_hide_no_code() -> None:
     assert column.other
     with pytest.raises(HarmonicError, match="no cell of the synthetic table holds a level"):
         find_unseen(pd.Series([0, 1] * 30), real, column, "synthetic")
+
+
+def test_levels_of_long_tails_are_seldom_called_another_code() -> None:
+    rng, called = np.random.default_rng(0), 0
+    for _ in range(200):
+        first, second = (pd.Series([f"L{one}" for one in rng.zipf(1.2, n)]) for n in (100, 400))
+        called += find_unseen(second, first, _column(first), "holdout").is_coded
+    assert called <= 1

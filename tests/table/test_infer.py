@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -309,3 +310,27 @@ def test_broken_numbers_are_no_integers_however_declared() -> None:
 def test_inference_leaves_rare_levels_to_the_observation_of_training_rows() -> None:
     frame = pd.DataFrame({"c": ["a"] * 20 + ["rare"], "y": range(21)})
     assert infer_schema(frame, policy=Policy(rare_levels="group")).column("c").levels == ("a", "rare")
+
+
+@pytest.mark.parametrize(
+    "make", [list, np.array, pd.Index, pd.Series, lambda levels: pd.array(levels, dtype="str")]
+)
+def test_levels_are_any_values_in_an_order(make: Callable[[list[str]], Any]) -> None:
+    frame = pd.DataFrame({"sex": ["f", "m"] * 20})
+    schema = infer_schema(frame, overrides={"sex": {"levels": make(["m", "f", "x"])}})
+    assert schema.columns[0].levels == ("m", "f", "x")
+    with pytest.raises(HarmonicError, match="a list of values is expected"):
+        infer_schema(frame, overrides={"sex": {"levels": {"m", "f"}}})
+
+
+def test_a_bound_of_counts_that_are_few_enough_for_levels_may_stand() -> None:
+    frame = pd.DataFrame({"kids": [0, 1, 2, 3] * 15, "flag": [0, 1] * 30})
+    overrides = {"kids": {"lower": 0}, "flag": {"lower": 0, "upper": 1}}
+    assert infer_schema(frame, overrides=overrides).columns[0].kind == "categorical"
+    with pytest.raises(HarmonicError, match="the column is categorical"):
+        infer_schema(frame, overrides={"kids": {"kind": "categorical", "lower": 0}})
+
+
+def test_no_markers_may_be_declared_as_none() -> None:
+    frame = pd.DataFrame({"sex": ["f", "m"] * 20})
+    assert infer_schema(frame, overrides={"sex": {"missing": None}}).columns[0].kind == "categorical"

@@ -140,3 +140,24 @@ def test_a_separator_that_is_none_is_refused(separator: Any, tmp_path: Path) -> 
 def test_a_cell_too_long_is_named_by_its_line(content: str, tmp_path: Path) -> None:
     with pytest.raises(HarmonicError, match="line 2: field larger than field limit"):
         _read(tmp_path, content.format("x" * 140_000))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a" ,"b"\n"x1" ,"1"\n"x2" ,"2"\n',
+        '"a", "b" \n"x1" , "1"\n"x2", "2" \n',
+        'a,b\n"x1" ,1\nx2,"2" ',
+    ],
+)
+def test_blanks_behind_a_closing_quote_are_none_of_the_cell(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    frame, _ = read_table(tmp_path / "x.csv")
+    assert frame["a"].tolist() == ["x1", "x2"]
+    assert frame["b"].tolist() == [1, 2]
+
+
+def test_what_stands_behind_a_closing_quote_within_a_cell_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('a,b\n"he said ""no"" , twice" ,1\n5" pipe 6" tube,2\n')
+    frame, _ = read_table(tmp_path / "x.csv", overrides={"a": {"kind": "text"}})
+    assert frame["a"].tolist() == ['he said "no" , twice', '5" pipe 6" tube']
