@@ -285,8 +285,10 @@ def to_csv_text(frame: pd.DataFrame, schema: Schema, *, header: bool = True) -> 
         if marker and series.isna().any():
             filled = series.astype(object).where(series.notna(), marker)
             out.isetitem(positions[column.name], filled.array)
-        if _has_returns(series, column):
-            quoting = csv.QUOTE_NONNUMERIC  # a lone carriage return would end the line for most readers
+        # A lone carriage return would end the line for most readers, and what stands alike in all lines of one column
+        # look like separators.
+        if _has_returns(series, column) or len(schema.columns) == 1:
+            quoting = csv.QUOTE_NONNUMERIC
     return out.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)
 
 

@@ -161,3 +161,11 @@ def test_what_stands_behind_a_closing_quote_within_a_cell_is_kept(tmp_path: Path
     (tmp_path / "x.csv").write_text('a,b\n"he said ""no"" , twice" ,1\n5" pipe 6" tube,2\n')
     frame, _ = read_table(tmp_path / "x.csv", overrides={"a": {"kind": "text"}})
     assert frame["a"].tolist() == ['he said "no" , twice', '5" pipe 6" tube']
+
+
+@pytest.mark.parametrize("cells", [["x;y", "z;q"], ["a|b", "c|d"], ["a\tb", "c\td"], ["a;b, c", "d;e, f"]])
+def test_a_table_of_one_column_is_read_from_its_own_csv(cells: list[str], tmp_path: Path) -> None:
+    frame, schema = read_table(pd.DataFrame({"a": cells * 30}))
+    (tmp_path / "x.csv").write_text(to_csv_text(frame, schema))
+    assert read_table(tmp_path / "x.csv")[0]["a"].tolist() == cells * 30
+    assert load_table(tmp_path / "x.csv", schema)["a"].tolist() == cells * 30
