@@ -24,6 +24,7 @@ _LONGEST_WHOLE = 20
 """Characters of the longest whole number of 64 bits."""
 _LONGEST_SHOWN = 60
 _REFUSALS = (ValueError, TypeError, ArithmeticError, NotImplementedError)
+"""What pandas and its extension dtypes raise, each in its own way, for a dtype or a value that they do not take."""
 
 
 def typed_column(

@@ -35,6 +35,14 @@ OVERRIDES = (
 
 def check_overrides(overrides: Any) -> None:
     """Raises HarmonicError for what is no mapping of columns to facts, an unknown fact, or one of another type."""
+    check_mappings(overrides)
+    for name, declared in overrides.items():
+        for key, value in declared.items():
+            _check(name, key, value)
+
+
+def check_mappings(overrides: Any) -> None:
+    """Raises HarmonicError for what is no mapping of columns to facts, whatever these are."""
     if not isinstance(overrides, Mapping):
         raise HarmonicError(
             f"Overrides: {overrides!r} were given, facts by column are expected. "
@@ -46,8 +54,6 @@ def check_overrides(overrides: Any) -> None:
                 f"Column {name!r}: override {declared!r} was given, a mapping of facts is expected. "
                 f"Write {{{name!r}: {{'kind': 'categorical'}}}}."
             )
-        for key, value in declared.items():
-            _check(name, key, value)
 
 
 def check_labels(columns: Sequence[Column]) -> None:

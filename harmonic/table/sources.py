@@ -28,6 +28,7 @@ from harmonic.table.markers import (
     with_marker_texts,
     without_markers,
 )
+from harmonic.table.overrides import check_mappings
 from harmonic.table.policy import Policy
 from harmonic.table.schema import Column, Schema
 from harmonic.table.sheets import Sheet, check_digest, packaged, read_sheet, sheet_frame
@@ -60,6 +61,8 @@ def read_table(
     cannot be read, with the remedy.
     """
     missing = None if missing is None else marker_texts(missing, "missing")
+    overrides = {} if overrides is None else overrides
+    check_mappings(overrides)
     overrides = with_marker_texts(overrides)
     if isinstance(source, pd.DataFrame):
         check_frame(source)

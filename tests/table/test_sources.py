@@ -173,3 +173,14 @@ def test_every_data_sheet_names_its_local_table_by_digest(repository: Path, shee
         sheet = read_sheet(path)
         _, schema = sheet_table(path.stem)  # a wrong digest would have been refused
         assert sheet.name == path.stem and len(sheet.sha256) == 64 and schema.target == sheet.target
+
+
+@pytest.mark.parametrize("overrides", [{"a": "categorical"}, {"a": None}, "a", ["a"]])
+@pytest.mark.parametrize("is_file", [True, False])
+def test_overrides_that_are_no_facts_by_column_are_refused(
+    overrides: Any, is_file: bool, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3] * 10})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(HarmonicError, match="facts by column are expected|a mapping of facts is expected"):
+        read_table(tmp_path / "x.csv" if is_file else frame, overrides=overrides)
